@@ -1,0 +1,58 @@
+"""Range data for charts: pick series, take values or rates, aggregate over labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+if TYPE_CHECKING:
+    from barograph.model import Matcher
+
+Fn = Literal["value", "rate", "increase"]
+Agg = Literal["none", "sum", "mean", "min", "max"]
+
+
+@attrs.frozen
+class RangeQuery:
+    """What one chart shows.
+
+    ``match``: PromQL series selectors (``system_cpu_time_seconds_total{mode!="idle"}``), joined.
+    ``fn``: ``value`` (mean of a window), ``rate`` (per second, counter resets taken out) or
+    ``increase`` (per step). ``agg`` over all labels but those in ``by``. ``scale`` multiplies
+    the result. ``legend``: text with ``{label}`` parts. ``top``: keep the N series with the
+    greatest mean (0: all).
+    """
+
+    match: tuple[str, ...]
+    fn: Fn = "value"
+    agg: Agg = "none"
+    by: tuple[str, ...] = ()
+    scale: float = 1.0
+    legend: str = ""
+    top: int = 0
+
+
+def parse_selector(text: str) -> list[Matcher]:
+    """Matchers of a PromQL series selector. Raises ValueError with what is wrong and where."""
+    import promql_parser  # heavy: only when a selector is parsed
+
+    from barograph.model import NAME, Matcher, MatchOp
+
+    try:
+        expr = promql_parser.parse(text)
+    except ValueError as error:
+        raise ValueError(f"bad series selector {text!r}: {error}") from None
+    if not isinstance(expr, promql_parser.VectorSelector) or expr.offset is not None:
+        raise ValueError(f"{text!r} is not a plain series selector; write name{{label=\"value\"}}")
+    ops = {
+        promql_parser.MatchOp.Equal: MatchOp.EQUAL,
+        promql_parser.MatchOp.NotEqual: MatchOp.NOT_EQUAL,
+        promql_parser.MatchOp.Re: MatchOp.REGEX,
+        promql_parser.MatchOp.NotRe: MatchOp.NOT_REGEX,
+    }
+    matchers = [Matcher.equal(NAME, expr.name)] if expr.name else []
+    for matcher in expr.matchers.matchers:
+        op = next(mine for theirs, mine in ops.items() if theirs == matcher.op)
+        matchers.append(Matcher(matcher.name, op, matcher.value))
+    return matchers
