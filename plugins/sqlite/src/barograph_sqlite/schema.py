@@ -1,0 +1,144 @@
+"""The file's tables, its connections, and how older files are brought up to date."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from barograph.contracts import StoreError, StoreFull, StoreLocked
+
+VERSION = 1
+"""Schema version that this code writes; kept in SQLite's ``user_version``."""
+
+APPLICATION_ID = 0x4261726F  # "Baro", so that `file` and we can tell our files
+
+PAGE_BYTES = 16384
+BUSY_MS = 5000
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE metrics (
+  name TEXT PRIMARY KEY, kind TEXT NOT NULL, unit TEXT NOT NULL, help TEXT NOT NULL
+) WITHOUT ROWID;
+-- labels: JSON list of [name, value] pairs sorted by name; hash: 64 bits of them.
+CREATE TABLE series (ref INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL,
+  labels TEXT NOT NULL);
+CREATE INDEX series_by_hash ON series (hash);
+-- key: 64 bits of one label pair.
+CREATE TABLE postings (key INTEGER, ref INTEGER, PRIMARY KEY (key, ref)) WITHOUT ROWID;
+-- late = 0: chunks of one series never overlap; late = 1: they may overlap any other.
+-- sum is of the values that are not NaN; low and high likewise (NULL if there is none).
+CREATE TABLE chunks (id INTEGER PRIMARY KEY, ref INTEGER NOT NULL, late INTEGER NOT NULL,
+  t_max INTEGER NOT NULL, t_min INTEGER NOT NULL, n INTEGER NOT NULL, count INTEGER NOT NULL,
+  sum REAL, low REAL, high REAL, body BLOB NOT NULL);
+CREATE INDEX chunks_by_time ON chunks (ref, late, t_max);
+-- A set of refs that comes again and again, so that a log row need not repeat it.
+CREATE TABLE refsets (id INTEGER PRIMARY KEY, refs BLOB NOT NULL);
+-- refset NOT NULL: one sample for each of its refs at time t; NULL: refs and times are in body.
+CREATE TABLE log (id INTEGER PRIMARY KEY AUTOINCREMENT, refset INTEGER, t INTEGER,
+  body BLOB NOT NULL);
+-- t_end: end of the last window (exclusive).
+CREATE TABLE windows (id INTEGER PRIMARY KEY, level INTEGER NOT NULL, ref INTEGER NOT NULL,
+  t_end INTEGER NOT NULL, t_min INTEGER NOT NULL, n INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX windows_by_time ON windows (ref, level, t_end);
+-- Spans where samples came after their rollup was made.
+CREATE TABLE late (ref INTEGER PRIMARY KEY, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL);
+"""
+
+MIGRATIONS: dict[int, str] = {}
+"""For each older version, the statements that lead to the next one."""
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """A connection in autocommit mode. Raises sqlite3.Error."""
+    mode = "ro" if read_only else "rwc"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False,
+        cached_statements=64,
+    )  # fmt: skip
+    connection.execute("PRAGMA cache_size = -2048")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def create_or_upgrade(path: Path) -> sqlite3.Connection:
+    """The writer's connection to a file of the present version; the file has mode 0600."""
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = connect(path, read_only=False)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables:
+                raise StoreError(
+                    f"{path} is an SQLite file of another program; choose another --data-dir"
+                )
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # maintain() decides when
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        if version == 0:
+            connection.executescript(
+                f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; {_TABLES}"
+                f"PRAGMA user_version = {VERSION}; COMMIT;"
+            )
+        else:
+            check_version(path, version)
+            _upgrade(connection, version)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_version(path: Path, version: int) -> None:
+    """Raises StoreError if a newer Barograph wrote the file."""
+    if version > VERSION:
+        raise StoreError(
+            f"{path} was written by a newer Barograph (schema {version}, this one knows "
+            f"{VERSION}); update Barograph, or choose another --data-dir"
+        )
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    while version < VERSION:
+        connection.executescript(
+            f"BEGIN; {MIGRATIONS[version]}; PRAGMA user_version = {version + 1}; COMMIT;"
+        )
+        version += 1
+
+
+def told(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """The error for a person: what happened to ``path`` and what to do."""
+    text = str(error)
+    lower = text.lower()
+    if "full" in lower or getattr(error, "errno", None) == 28:
+        return StoreFull(
+            f"no space left for {path}: nothing of this batch was stored; free some space or "
+            "lower [plugins.sqlite] max_size"
+        )
+    if "readonly" in lower or "unable to open" in lower or isinstance(error, PermissionError):
+        return StoreFull(
+            f"cannot write {path} ({text}): check the owner and permissions of {path.parent}, or "
+            "choose another --data-dir"
+        )
+    if "locked" in lower:
+        return StoreLocked(f"{path} is held by another program ({text})")
+    if "malformed" in lower or "not a database" in lower or "corrupt" in lower:
+        return StoreError(
+            f"{path} is damaged ({text}): what can be read stays readable; restart Barograph and "
+            "it saves what is readable into a new file, keeping the damaged one beside it"
+        )
+    return StoreError(f"{path}: {text}")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is damaged."""
+    text = str(error).lower()
+    return "malformed" in text or "not a database" in text or "corrupt" in text
