@@ -100,6 +100,10 @@ class SeriesIndex:
         while len(self._refs) > MAX_KNOWN:
             self._refs.popitem(last=False)
 
+    def forget(self, refs: set[int]) -> None:
+        """Drop series that are no longer in the file."""
+        self._refs = OrderedDict((k, v) for k, v in self._refs.items() if v not in refs)
+
     def select(
         self,
         connection: sqlite3.Connection,
