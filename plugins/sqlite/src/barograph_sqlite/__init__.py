@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
-from barograph.config import Duration, Size, option
+from barograph.config import Duration, Size, option, options
 from barograph.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from barograph.contracts import Store
 
 
-@attrs.frozen
+@options
 class Config:
     """Options of ``[plugins.sqlite]``."""
 

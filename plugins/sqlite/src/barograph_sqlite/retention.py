@@ -128,4 +128,4 @@ def vacuum(connection: sqlite3.Connection) -> None:
     spare = int(pages * FREE_SHARE) + 64
     if free > spare:
         count = min(VACUUM_PAGES, free - spare)
-        connection.execute(f"PRAGMA incremental_vacuum({count})").fetchall()
+        connection.executescript(f"PRAGMA incremental_vacuum({count})")

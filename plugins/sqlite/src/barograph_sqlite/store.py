@@ -421,7 +421,7 @@ class SqliteStore:
                 connection.execute("DELETE FROM refsets WHERE id NOT IN (SELECT refset FROM log)")
                 self._head.blocks.clear()
                 self._head._by_identity.clear()
-                connection.execute("PRAGMA incremental_vacuum").fetchall()
+                connection.executescript("PRAGMA incremental_vacuum")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             except sqlite3.Error as error:
                 raise told(error, self.path) from error

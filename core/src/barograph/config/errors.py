@@ -1,0 +1,37 @@
+"""What is wrong in a configuration, for the person who wrote it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+
+@attrs.frozen
+class Mistake:
+    """One mistake. ``where``: file:line:column, or the variable or flag it came from."""
+
+    where: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.where})" if self.where else self.message
+
+
+class ConfigErrors(Exception):
+    """All mistakes of a configuration at once."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(str(m) for m in self.mistakes))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean "..."?`` where a known word is near, else the list of known words."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, 1, 0.6)
+    if close:
+        return f'; did you mean "{close[0]}"?'
+    return f"; known: {', '.join(known)}" if known else ""
