@@ -264,9 +264,10 @@ def converter() -> Converter:
             raise ValueError(f"expected a table of texts, not {value!r}")
         return {out.structure(k, str): out.structure(v, str) for k, v in value.items()}
 
-    out.register_structure_hook(tuple[str, ...], texts)
-    out.register_structure_hook(tuple[Duration, ...], texts)
-    out.register_structure_hook(Mapping[str, str], table)
+    for kind, hook in (
+        (tuple[str, ...], texts), (tuple[Duration, ...], texts), (Mapping[str, str], table)
+    ):  # fmt: skip
+        out.register_structure_hook_func(lambda t, k=kind: t == k, hook)
     return out
 
 

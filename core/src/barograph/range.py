@@ -1,0 +1,308 @@
+"""Range data for charts, from raw samples or from the level that fits, and live values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from barograph.model import Column, Labels, Series, Windows, is_stale
+from barograph.query import RangeQuery, parse_selector
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from barograph.aggregator import DataAggregator
+    from barograph.contracts import Store
+    from barograph.live import Latest
+
+STEPS_MS = tuple(
+    s * 1000
+    for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
+              86400, 604800)
+)  # fmt: skip
+MAX_SERIES = 2000
+"""Series that one query may read."""
+
+LIVE_MS = 15_000
+"""A live value that is older (and older than five intervals) is not shown."""
+
+
+@attrs.frozen(eq=False)
+class RangeSeries:
+    """One line of a chart; NaN where there is a gap."""
+
+    labels: dict[str, str]
+    legend: str
+    values: NDArray[np.float64]
+    minimum: NDArray[np.float64] | None = None
+    maximum: NDArray[np.float64] | None = None
+
+
+@attrs.frozen(eq=False)
+class RangeResult:
+    """``t_ms`` int64[n]: start of each step. ``level_ms`` 0: from raw samples."""
+
+    step_ms: int
+    level_ms: int
+    t_ms: NDArray[np.int64]
+    series: list[RangeSeries]
+    truncated: bool = False
+
+
+def step_for(span_ms: int, points: int) -> int:
+    """The least round step that gives at most ``points`` points."""
+    wanted = span_ms / max(points, 1)
+    return next((step for step in STEPS_MS if step >= wanted), STEPS_MS[-1])
+
+
+def find(store: Store, query: RangeQuery, t_min: int | None, t_max: int | None) -> list[Series]:
+    """The series of a query, each once."""
+    found: dict[int, Series] = {}
+    for text in query.match:
+        for series in store.select(parse_selector(text), t_min, t_max, MAX_SERIES + 1):
+            found.setdefault(series.ref, series)
+    return list(found.values())
+
+
+def evaluate_range(
+    store: Store,
+    aggregator: DataAggregator,
+    query: RangeQuery,
+    start_ms: int,
+    end_ms: int,
+    points: int,
+) -> RangeResult:
+    """Evaluate ``query`` over [start, end] at about ``points`` points. Raises ValueError."""
+    if end_ms <= start_ms:
+        raise ValueError("the range's end must come after its start")
+    step = step_for(end_ms - start_ms, points)
+    first = start_ms // step * step
+    n = (end_ms - first) // step + 1
+    grid = first + step * np.arange(n, dtype=np.int64)
+    found = find(store, query, start_ms, end_ms)
+    truncated = len(found) > MAX_SERIES
+    found = found[:MAX_SERIES]
+    fits = [lv for lv in aggregator.levels if lv <= step and step % lv == 0 and lv >= 60_000]
+    level = max(fits, default=0)
+    refs = [series.ref for series in found]
+    end = first + step * n - 1
+    lines: list[tuple[Any, Any, Any]]
+    if level:
+        wins = aggregator.windows(refs, level, first - level, end)
+        lines = [_from_windows(w, query, first, step, n) for w in wins]
+    else:
+        lead = max(10_000, step)
+        columns = store.read(refs, first - lead, end)
+        lines = [_from_column(c, query, first, step, n) for c in columns]
+    return RangeResult(step, level, grid, _combine(query, found, lines), truncated)
+
+
+def _from_column(column: Column, query: RangeQuery, first: int, step: int, n: int) -> Any:
+    t, v = column.t_ms, column.values
+    if query.fn != "value":
+        return _rates(t, v, query, first, step, n)
+    keep = ~np.isnan(v) & (t >= first)
+    t, v = t[keep], v[keep]
+    total, low, high = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+    if not len(t):
+        return total, low, high
+    bins = (t - first) // step
+    starts = np.flatnonzero(np.append(True, bins[1:] != bins[:-1]))
+    at = bins[starts]
+    counts = np.diff(np.append(starts, len(bins)))
+    total[at] = np.add.reduceat(v, starts) / counts
+    low[at], high[at] = np.minimum.reduceat(v, starts), np.maximum.reduceat(v, starts)
+    gap = _bridge(t, step)
+    return _held(total, gap), _held(low, gap), _held(high, gap)
+
+
+def _bridge(t: NDArray[np.int64], step: int) -> int:
+    """Steps over which a value holds when samples come more seldom than steps."""
+    if len(t) < 2:
+        return 0
+    return min(int(float(np.median(np.diff(t))) * 1.5 // step), 600)
+
+
+def _held(values: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+    if steps <= 0:
+        return values
+    index = np.where(np.isnan(values), -1, np.arange(len(values)))
+    index = np.maximum.accumulate(index)
+    fresh = (index >= 0) & (np.arange(len(values)) - index <= steps)
+    return np.where(fresh, values[np.maximum(index, 0)], np.nan)
+
+
+def _rates(
+    t: NDArray[np.int64], v: NDArray[np.float64], query: RangeQuery, first: int, step: int, n: int
+) -> Any:
+    out = np.full(n, np.nan)
+    real = ~np.isnan(v)
+    ended = np.array([is_stale(x) for x in v[~real].tolist()], bool)
+    breaks = t[~real][ended] if len(ended) else t[:0]
+    t, v = t[real], v[real]
+    if len(t) < 2:
+        return out, None, None
+    dt = np.diff(t)
+    with np.errstate(invalid="ignore"):
+        dv = np.diff(v)
+    dv = np.where(dv < 0, v[1:], dv)
+    usual = float(np.median(dt))
+    whole = dt <= max(5 * usual, 10_000)
+    if len(breaks):
+        whole &= np.searchsorted(breaks, t[:-1]) == np.searchsorted(breaks, t[1:])
+    inside = whole & (t[1:] >= first)
+    bins = (t[1:][inside] - first) // step
+    grown = np.bincount(bins, dv[inside], n)[:n]
+    seconds = np.bincount(bins, dt[inside], n)[:n] / 1000
+    there = seconds > 0
+    out[there] = grown[there] / (seconds[there] if query.fn == "rate" else 1)
+    return (_held(out, _bridge(t, step)) if query.fn == "rate" else out), None, None
+
+
+def _from_windows(w: Windows, query: RangeQuery, first: int, step: int, n: int) -> Any:
+    mean, low, high = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+    bins = (w.start_ms - first) // step
+    inside = (bins >= 0) & (bins < n)
+    if not inside.any():
+        return mean, low, high
+    at = bins[inside]
+    if query.fn != "value":
+        with np.errstate(invalid="ignore"):
+            between = w.first[1:] - w.last[:-1]
+        between = np.where(between < 0, w.first[1:], between)
+        close = np.diff(w.start_ms) == w.level_ms
+        grown = w.increase.copy()
+        grown[1:] += np.where(close, between, 0)
+        # The part of its window that a window's own samples and the step before them cover.
+        share = (w.count - 1) / np.maximum(w.count, 1)
+        share[1:] = np.where(close, 1.0, share[1:])
+        seconds = share * w.level_ms / 1000
+        amount = np.bincount(at, grown[inside], n)[:n]
+        spent = np.bincount(at, seconds[inside], n)[:n]
+        there = spent > 0
+        mean[there] = amount[there] / (spent[there] if query.fn == "rate" else 1)
+        return mean, None, None
+    counts = np.bincount(at, w.count[inside], n)[:n]
+    sums = np.bincount(at, w.sum[inside], n)[:n]
+    there = counts > 0
+    mean[there] = sums[there] / counts[there]
+    starts = np.flatnonzero(np.append(True, at[1:] != at[:-1]))
+    low[at[starts]] = np.minimum.reduceat(w.min[inside], starts)
+    high[at[starts]] = np.maximum.reduceat(w.max[inside], starts)
+    return mean, low, high
+
+
+def _combine(query: RangeQuery, found: Sequence[Series], lines: Sequence[Any]) -> list[RangeSeries]:
+    out: list[RangeSeries] = []
+    kept = [(s.labels, line) for s, line in zip(found, lines, strict=True)
+            if not np.isnan(line[0]).all()]  # fmt: skip
+    if query.agg == "none":
+        for labels, (values, low, high) in kept:
+            names = labels.as_dict()
+            scaled = [None if x is None else x * query.scale for x in (low, high)]
+            out.append(
+                RangeSeries(names, legend_of(query, names), values * query.scale, *scaled)
+            )
+    else:
+        for names, members in grouped(query, [labels for labels, _ in kept]):
+            stack = np.stack([kept[i][1][0] for i in members])
+            out.append(
+                RangeSeries(names, legend_of(query, names), aggregated(query, stack) * query.scale)
+            )
+    if query.top:
+        out.sort(key=lambda s: -float(np.nanmean(s.values)))
+        out = out[: query.top]
+    return out
+
+
+def grouped(query: RangeQuery, labels: Sequence[Labels]) -> list[tuple[dict[str, str], list[int]]]:
+    """Groups by the labels in ``by``: their labels, and the members' positions."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, one in enumerate(labels):
+        groups.setdefault(tuple(one.get(name) for name in query.by), []).append(i)
+    return [
+        ({k: v for k, v in zip(query.by, key, strict=True) if v}, members)
+        for key, members in groups.items()
+    ]
+
+
+def aggregated(query: RangeQuery, stack: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Aggregate over axis 0; NaN only where all are."""
+    empty = np.isnan(stack).all(axis=0)
+    if query.agg == "sum":
+        out = np.nansum(stack, axis=0)
+    elif query.agg == "mean":
+        out = np.nansum(stack, axis=0) / np.maximum((~np.isnan(stack)).sum(axis=0), 1)
+    elif query.agg == "min":
+        out = np.where(np.isnan(stack), np.inf, stack).min(axis=0)
+    else:
+        out = np.where(np.isnan(stack), -np.inf, stack).max(axis=0)
+    out[empty] = np.nan
+    return out  # type: ignore[no-any-return]
+
+
+def legend_of(query: RangeQuery, labels: dict[str, str]) -> str:
+    """The query's legend with its ``{label}`` parts filled in."""
+    if query.legend:
+        return re.sub(r"\{(\w+)\}", lambda m: labels.get(m[1], ""), query.legend).strip()
+    rest = [v for k, v in sorted(labels.items()) if k != "__name__"]
+    return " ".join(rest) or labels.get("__name__", "value")
+
+
+class LiveQuery:
+    """A query against the newest values: series and groups are found once, values each tick."""
+
+    def __init__(self, query: RangeQuery) -> None:
+        self.query = query
+        self._version: object = object()
+        self._refs = np.empty(0, np.int64)
+        self._labels: list[Labels] = []
+
+    def resolve(self, store: Store, now_ms: int) -> None:
+        """Find the series again if the store has new ones."""
+        version = getattr(store, "series_version", None)
+        if version is None or version != self._version:
+            self._version = version
+            found = find(store, self.query, now_ms - 600_000, None)[:MAX_SERIES]
+            self._refs = np.array([s.ref for s in found], np.int64)
+            self._labels = [s.labels for s in found]
+
+    def evaluate(
+        self, latest: Latest, now_ms: int
+    ) -> tuple[list[tuple[dict[str, str], str]], NDArray[np.float64]]:
+        """(labels, legend) of each line, and float64[n] values."""
+        query = self.query
+        t, v, before_t, before_v = latest.get(self._refs)
+        if query.fn == "value":
+            values = v.copy()
+        else:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                grown = np.where(v < before_v, v, v - before_v)
+                seconds = (t - before_t) / 1000
+                values = grown / seconds if query.fn == "rate" else grown
+            values[(before_t == 0) | (t <= before_t)] = np.nan
+        usual = np.where(before_t > 0, t - before_t, 0)
+        values[now_ms - t > np.maximum(5 * usual, LIVE_MS)] = np.nan
+        there = np.flatnonzero(~np.isnan(values))
+        labels = [self._labels[i] for i in there.tolist()]
+        values = values[there]
+        lines: list[tuple[dict[str, str], str]] = []
+        if query.agg == "none":
+            for one in labels:
+                names = one.as_dict()
+                lines.append((names, legend_of(query, names)))
+        else:
+            groups = grouped(query, labels)
+            lines = [(names, legend_of(query, names)) for names, _ in groups]
+            values = np.array(
+                [aggregated(query, values[members][:, None])[0] for _, members in groups]
+            )
+        values = values * query.scale
+        if query.top and len(lines) > query.top:
+            order = np.argsort(-values, kind="stable")[: query.top]
+            lines, values = [lines[i] for i in order.tolist()], values[order]
+        return lines, values
