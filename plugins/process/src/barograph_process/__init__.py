@@ -1,0 +1,64 @@
+"""Processes: this one, chosen ones, and the top by CPU and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from barograph.config import Duration, option, options
+from barograph.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from barograph.contracts import MetricSource, Widget
+
+
+@options
+class Config:
+    """Options of ``[plugins.process]``."""
+
+    interval: Duration = option("5s", help="Time between looks at all processes", minimum=1)
+    top: int = option(10, help="How many process names to show by CPU, and by memory", minimum=1,
+                      maximum=100)  # fmt: skip
+    watch: tuple[str, ...] = option((), help="Processes to follow closely: names (globs) or pids")
+
+
+@hookimpl
+def barograph_metric_sources(config: Config) -> Sequence[MetricSource]:
+    from barograph_process.source import ProcessSource  # psutil: only when it runs
+
+    return [ProcessSource(config)]
+
+
+@hookimpl
+def barograph_widgets() -> Sequence[Widget]:
+    from barograph.contracts import WidgetSpec
+    from barograph.query import RangeQuery
+
+    class Shown:
+        def __init__(self, spec: WidgetSpec) -> None:
+            self._spec = spec
+
+        def spec(self) -> WidgetSpec:
+            return self._spec
+
+        def data(self, *_: object) -> Mapping[str, Any] | None:
+            return None
+
+    return [
+        Shown(WidgetSpec(
+            "top-cpu", "Top processes by CPU",
+            (RangeQuery(("process_top_cpu_ratio",), legend="{process}", top=10),),
+            section="Processes", order=10, unit="cores", minimum=0, drill_by=("process",),
+            help="CPU time of all processes of one name, in CPUs.",
+            bad="A program that uses more than it should, or one you do not know.")),
+        Shown(WidgetSpec(
+            "top-memory", "Top processes by memory",
+            (RangeQuery(("process_top_memory_bytes",), legend="{process}", top=10),),
+            section="Processes", order=20, unit="bytes", minimum=0, drill_by=("process",),
+            help="Resident memory of all processes of one name.",
+            bad="Steady growth: a leak.")),
+        Shown(WidgetSpec(
+            "processes", "Processes", (RangeQuery(("system_processes",), legend="processes"),),
+            section="Processes", order=30, minimum=0,
+            help="How many processes there are.", bad="Growth without end: children left behind.")),
+    ]  # fmt: skip

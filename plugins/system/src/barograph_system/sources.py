@@ -1,0 +1,284 @@
+"""Metric sources over psutil (and /proc where psutil has nothing)."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from barograph.model import Labels, Metric, MetricKind, Sample
+
+if TYPE_CHECKING:
+    from barograph_system import Config
+    from numpy.typing import NDArray
+
+COUNTER, GAUGE = MetricKind.COUNTER, MetricKind.GAUGE
+_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+
+Column = tuple[Labels, Metric]
+
+
+def _series(
+    name: str, labels: dict[str, str], kind: MetricKind, unit: str, help: str
+) -> Column:
+    return Labels.of(name, labels), Metric(name, kind, unit, help)
+
+
+def left_out(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+class ActivitySource:
+    """CPU, load, memory, disk and network activity: one vector a tick."""
+
+    name = "system"
+
+    def __init__(self, config: Config) -> None:
+        self.interval_s = float(config.interval)
+        self._config = config
+        self._disks: tuple[str, ...] = ()
+        self._links: tuple[str, ...] = ()
+        self._cpus = 0
+        self._busy: tuple[float, float] = (0.0, 0.0)
+        self._pressure = _pressure_files()
+
+    def series(self) -> Sequence[Column]:
+        self._cpus = len(psutil.cpu_times(percpu=True))
+        self._disks = tuple(self._disk_counters())
+        self._links = tuple(self._link_counters())
+        return [*self._cpu(), *self._memory(), *self._disk(), *self._network(), *self._stalls()]
+
+    def collect_vector(self, now_ms: int) -> NDArray[np.float64] | None:
+        times = psutil.cpu_times(percpu=True)
+        disks, links = self._disk_counters(), self._link_counters()
+        if len(times) != self._cpus or tuple(disks) != self._disks or tuple(links) != self._links:
+            return None
+        values: list[float] = []
+        busy = total = 0.0
+        for cpu in times:
+            row = [float(getattr(cpu, mode, 0.0)) for mode in _MODES]
+            busy += sum(row) - row[3] - row[4]
+            total += sum(row)
+            values += row
+        before_busy, before_total = self._busy
+        spent = total - before_total
+        ratio = (busy - before_busy) / spent if before_total and spent > 0 else float("nan")
+        self._busy = (busy, total)
+        values += [min(max(ratio, 0.0), 1.0), float(self._cpus), *os.getloadavg()]
+        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+        cached, buffers = getattr(memory, "cached", 0), getattr(memory, "buffers", 0)
+        used = memory.total - memory.free - cached - buffers
+        values += [used, memory.free, cached, buffers, memory.available, memory.total,
+                   1 - memory.available / memory.total, swap.used, swap.free, swap.sin, swap.sout]
+        for disk in disks.values():
+            values += [disk.read_bytes, disk.write_bytes, disk.read_count, disk.write_count,
+                       getattr(disk, "busy_time", 0) / 1000]  # fmt: skip
+        for link in links.values():
+            values += [link.bytes_recv, link.bytes_sent, link.packets_recv, link.packets_sent,
+                       link.errin, link.errout, link.dropin, link.dropout]  # fmt: skip
+        for path, kinds in self._pressure:
+            values += _stalled(path, kinds)
+        return np.array(values, np.float64)
+
+    def _disk_counters(self) -> dict[str, Any]:
+        try:
+            found = psutil.disk_io_counters(perdisk=True, nowrap=False) or {}
+        except (OSError, RuntimeError):
+            return {}
+        globs = self._config.exclude_devices
+        # A partition's traffic is its disk's too: keep whole disks where the system tells.
+        whole = Path("/sys/block")
+        return {
+            name: counters for name, counters in sorted(found.items())
+            if not left_out(name, globs) and (not whole.is_dir() or (whole / name).exists())
+        }  # fmt: skip
+
+    def _link_counters(self) -> dict[str, Any]:
+        try:
+            found = psutil.net_io_counters(pernic=True, nowrap=False) or {}
+        except OSError:
+            return {}
+        globs = self._config.exclude_interfaces
+        return {n: c for n, c in sorted(found.items()) if n != "lo" and not left_out(n, globs)}
+
+    def _cpu(self) -> Iterable[Column]:
+        for i in range(self._cpus):
+            for mode in _MODES:
+                labels = {"cpu": str(i), "mode": mode}
+                yield _series("system_cpu_time_seconds_total", labels, COUNTER, "seconds",
+                              "Time each CPU spent in each mode")  # fmt: skip
+        yield _series("system_cpu_utilization_ratio", {}, GAUGE, "ratio",
+                      "Share of all CPUs' time that was not idle")  # fmt: skip
+        yield _series("system_cpu_logical_count", {}, GAUGE, "", "Logical CPUs")
+        for period in ("1m", "5m", "15m"):
+            yield _series("system_load_average", {"period": period}, GAUGE, "",
+                          "Tasks that ran or waited, on average")  # fmt: skip
+
+    def _memory(self) -> Iterable[Column]:
+        for state in ("used", "free", "cached", "buffers"):
+            yield _series("system_memory_usage_bytes", {"state": state}, GAUGE, "bytes",
+                          "Memory by state")  # fmt: skip
+        for name, unit, text in (
+            ("system_memory_available_bytes", "bytes", "Memory that programs could get at once"),
+            ("system_memory_limit_bytes", "bytes", "Memory of the machine"),
+            ("system_memory_utilization_ratio", "ratio", "Share of memory that is not available"),
+        ):
+            yield _series(name, {}, GAUGE, unit, text)
+        for state in ("used", "free"):
+            yield _series("system_swap_usage_bytes", {"state": state}, GAUGE, "bytes", "Swap space")
+        for direction in ("in", "out"):
+            yield _series("system_paging_io_bytes_total", {"direction": direction}, COUNTER,
+                          "bytes", "Bytes swapped in and out")  # fmt: skip
+
+    def _disk(self) -> Iterable[Column]:
+        for device in self._disks:
+            for name, unit, text in (
+                ("system_disk_io_bytes_total", "bytes", "Bytes read and written"),
+                ("system_disk_operations_total", "", "Reads and writes"),
+            ):
+                for direction in ("read", "write"):
+                    labels = {"device": device, "direction": direction}
+                    yield _series(name, labels, COUNTER, unit, text)
+            yield _series("system_disk_io_time_seconds_total", {"device": device}, COUNTER,
+                          "seconds", "Time a disk had work to do")  # fmt: skip
+
+    def _network(self) -> Iterable[Column]:
+        for device in self._links:
+            for name, unit, text in (
+                ("system_network_io_bytes_total", "bytes", "Bytes received and sent"),
+                ("system_network_packets_total", "", "Packets received and sent"),
+                ("system_network_errors_total", "", "Packets with errors"),
+                ("system_network_dropped_total", "", "Packets dropped"),
+            ):
+                for direction in ("receive", "transmit"):
+                    labels = {"device": device, "direction": direction}
+                    yield _series(name, labels, COUNTER, unit, text)
+
+    def _stalls(self) -> Iterable[Column]:
+        for path, kinds in self._pressure:
+            for kind in kinds:
+                labels = {"resource": path.name, "kind": kind}
+                yield _series("system_pressure_stalled_seconds_total", labels, COUNTER, "seconds",
+                              "Time in which some or all tasks waited for a resource")  # fmt: skip
+
+
+def _pressure_files() -> list[tuple[Path, tuple[str, ...]]]:
+    out: list[tuple[Path, tuple[str, ...]]] = []
+    for resource in ("cpu", "memory", "io"):
+        path = Path("/proc/pressure") / resource
+        try:
+            kinds = tuple(line.split()[0] for line in path.read_text().splitlines())
+        except OSError:
+            continue  # no such file, or a kernel with the feature switched off
+        out.append((path, kinds))
+    return out
+
+
+def _stalled(path: Path, kinds: tuple[str, ...]) -> list[float]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return [float("nan")] * len(kinds)
+    found = {line.split()[0].decode(): float(line.rsplit(b"=", 1)[1]) / 1e6 for line in lines}
+    return [found.get(kind, float("nan")) for kind in kinds]
+
+
+class SlowSource:
+    """File systems, temperatures, fans, uptime, CPU frequency, container limits."""
+
+    name = "system.slow"
+
+    def __init__(self, config: Config) -> None:
+        self.interval_s = float(config.slow_interval)
+        self._config = config
+
+    def collect(self, now_ms: int) -> Iterable[Sample]:
+        yield Sample("system_uptime_seconds", time.time() - psutil.boot_time(), {}, GAUGE,
+                     "seconds", "Time since the machine started")  # fmt: skip
+        parts: tuple[Callable[[], Iterable[Sample]], ...] = (
+            self._filesystems, self._sensors, self._frequency, self._container,
+        )  # fmt: skip
+        for part in parts:
+            yield from part()
+
+    def _filesystems(self) -> Iterable[Sample]:
+        seen: set[str] = set()
+        mounts = [(p.device, p.mountpoint, p.fstype) for p in psutil.disk_partitions(all=False)]
+        if not any(mount == "/" for _, mount, _ in mounts):
+            mounts.append(("rootfs", "/", "rootfs"))
+        for device, mount, kind in mounts:
+            if device in seen or (mount != "/" and left_out(kind, self._config.exclude_filesystems)):
+                continue
+            try:
+                usage = psutil.disk_usage(mount)
+            except OSError:
+                continue  # vanished, or not ours to see
+            if not usage.total or not Path(mount).is_dir():
+                continue
+            seen.add(device)
+            labels = {"device": device, "mountpoint": mount}
+            for state, value in (("used", usage.used), ("free", usage.free)):
+                yield Sample("system_filesystem_usage_bytes", value, {**labels, "state": state},
+                             GAUGE, "bytes", "Space on each file system")  # fmt: skip
+            yield Sample("system_filesystem_utilization_ratio", usage.percent / 100, labels, GAUGE,
+                         "ratio", "Share of a file system that is used")  # fmt: skip
+
+    def _sensors(self) -> Iterable[Sample]:
+        temperatures = getattr(psutil, "sensors_temperatures", dict)()
+        for chip, readings in temperatures.items():
+            for i, reading in enumerate(readings):
+                labels = {"sensor": f"{chip} {reading.label or i}"}
+                yield Sample("system_temperature_celsius", reading.current, labels, GAUGE,
+                             "celsius", "Temperatures")  # fmt: skip
+        for chip, readings in getattr(psutil, "sensors_fans", dict)().items():
+            for i, reading in enumerate(readings):
+                labels = {"fan": f"{chip} {reading.label or i}"}
+                yield Sample("system_fan_speed_rpm", reading.current, labels, GAUGE, "", "Fan speed")
+
+    def _frequency(self) -> Iterable[Sample]:
+        try:
+            frequency = psutil.cpu_freq()
+        except (OSError, NotImplementedError, RuntimeError):  # not on every machine
+            frequency = None
+        if frequency is not None and frequency.current:
+            yield Sample("system_cpu_frequency_hertz", frequency.current * 1e6, {}, GAUGE, "hertz",
+                         "Mean clock frequency of the CPUs")  # fmt: skip
+
+    def _container(self) -> Iterable[Sample]:
+        root = Path("/sys/fs/cgroup")
+        limit = _number(root / "memory.max") or _number(root / "memory/memory.limit_in_bytes")
+        used = _number(root / "memory.current") or _number(root / "memory/memory.usage_in_bytes")
+        if limit and limit < 2**60:
+            yield Sample("container_memory_limit_bytes", limit, {}, GAUGE, "bytes",
+                         "Memory that this container may use")  # fmt: skip
+            if used:
+                yield Sample("container_memory_usage_bytes", used, {}, GAUGE, "bytes",
+                             "Memory that this container uses")  # fmt: skip
+        cores = _cpu_limit(root)
+        if cores:
+            yield Sample("container_cpu_limit_cores", cores, {}, GAUGE, "",
+                         "CPUs that this container may use")  # fmt: skip
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None  # no such controller, or "max"
+
+
+def _cpu_limit(root: Path) -> float | None:
+    try:
+        quota, period = (float(x) for x in (root / "cpu.max").read_text().split())
+        return quota / period
+    except (OSError, ValueError):
+        quota_v1 = _number(root / "cpu/cpu.cfs_quota_us")
+        period_v1 = _number(root / "cpu/cpu.cfs_period_us")
+        if quota_v1 and period_v1 and quota_v1 > 0:
+            return quota_v1 / period_v1
+        return None
