@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -33,6 +34,7 @@ class RangeQuery:
     top: int = 0
 
 
+@functools.lru_cache(1024)
 def parse_selector(text: str) -> list[Matcher]:
     """Matchers of a PromQL series selector. Raises ValueError with what is wrong and where."""
     import promql_parser  # heavy: only when a selector is parsed
@@ -45,14 +47,13 @@ def parse_selector(text: str) -> list[Matcher]:
         raise ValueError(f"bad series selector {text!r}: {error}") from None
     if not isinstance(expr, promql_parser.VectorSelector) or expr.offset is not None:
         raise ValueError(f"{text!r} is not a plain series selector; write name{{label=\"value\"}}")
-    ops = {
-        promql_parser.MatchOp.Equal: MatchOp.EQUAL,
-        promql_parser.MatchOp.NotEqual: MatchOp.NOT_EQUAL,
-        promql_parser.MatchOp.Re: MatchOp.REGEX,
-        promql_parser.MatchOp.NotRe: MatchOp.NOT_REGEX,
-    }
+    theirs = promql_parser.MatchOp
+    ops = [
+        (theirs.Equal, MatchOp.EQUAL), (theirs.NotEqual, MatchOp.NOT_EQUAL),
+        (theirs.Re, MatchOp.REGEX), (theirs.NotRe, MatchOp.NOT_REGEX),
+    ]  # fmt: skip
     matchers = [Matcher.equal(NAME, expr.name)] if expr.name else []
     for matcher in expr.matchers.matchers:
-        op = next(mine for theirs, mine in ops.items() if theirs == matcher.op)
+        op = next(mine for their, mine in ops if their == matcher.op)
         matchers.append(Matcher(matcher.name, op, matcher.value))
     return matchers
