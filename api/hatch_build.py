@@ -25,6 +25,6 @@ class WebBuild(BuildHookInterface):  # type: ignore[type-arg]
         env = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
         npm = [str(folder / "node"), str(Path(ROOT_DIR) / "lib/node_modules/npm/bin/npm-cli.js")]
         for command in (["ci", "--no-audit", "--no-fund", "--loglevel=error"], ["run", "build"]):
-            subprocess.run([*npm, *command], cwd=web, env=env, check=True)  # noqa: S603
+            subprocess.run([*npm, *command], cwd=web, env=env, check=True)
         shutil.rmtree(static, ignore_errors=True)
         shutil.copytree(web / "dist", static)

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
+from litestar import Litestar, Request, Response, get, post, route
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
 from barograph import __version__
 from barograph.contracts import Request as PluginRequest
 from barograph.contracts import Response as PluginResponse
 from barograph.contracts import StoreError
 from barograph.model import finite_or_none
 from barograph.query import parse_selector
-from litestar import Litestar, Request, Response, get, post, route
-from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-
 from barograph_api.live import Hub, QueryIn, live_route
 from barograph_api.security import COOKIE, Guard, Sessions, set_cookie
 
@@ -52,9 +52,7 @@ class RangeIn(msgspec.Struct):
     points: int = 300
 
 
-def create_app(
-    monitor: PerformanceMonitor, sessions: Sessions | None, hosts: Iterable[str]
-) -> Any:
+def create_app(monitor: PerformanceMonitor, sessions: Sessions | None, hosts: Iterable[str]) -> Any:
     """The guarded ASGI application. ``sessions`` None: no authentication."""
     hub = Hub(monitor, monitor.config.server.max_viewers)
     places = asyncio.Semaphore(QUERIES_AT_ONCE)
@@ -263,14 +261,20 @@ def _sections(monitor: PerformanceMonitor) -> list[dict[str, Any]]:
 
 def _plugin_routes(monitor: PerformanceMonitor, work: Any) -> list[Any]:
     def mount(name: str, one: Any) -> Any:
-        @route(f"/api/plugins/{name}{one.path}", http_method=list(one.methods), name=f"{name}{one.path}")
+        @route(
+            f"/api/plugins/{name}{one.path}",
+            http_method=list(one.methods),
+            name=f"{name}{one.path}",
+        )
         async def handler(request: Request[Any, Any, Any]) -> Response[Any]:
             query = {k: request.query_params.getall(k) for k in request.query_params}
             asked = PluginRequest(monitor, request.method, request.url.path, query,
                                   await request.body(), request.headers.get("content-type", ""))  # fmt: skip
             answer = await work(one.handler, asked)
             if isinstance(answer, PluginResponse):
-                return Response(answer.body, status_code=answer.status, media_type=answer.content_type)
+                return Response(
+                    answer.body, status_code=answer.status, media_type=answer.content_type
+                )
             return Response(answer)
 
         return handler

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
+from litestar import WebSocket, websocket
+from litestar.exceptions import WebSocketDisconnect
+
 from barograph.model import finite_or_none
 from barograph.query import RangeQuery, parse_selector
 from barograph.range import LiveQuery
-from litestar import WebSocket, websocket
-from litestar.exceptions import WebSocketDisconnect
 
 if TYPE_CHECKING:
     from barograph.monitor import PerformanceMonitor

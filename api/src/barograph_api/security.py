@@ -144,8 +144,10 @@ class Guard:
     def _refusal(self, scope: Any, headers: dict[str, str]) -> tuple[int, str, str] | None:
         host = headers.get("host", "")
         if host_name(host) not in self._hosts:
-            return 400, "Bad Host", (
-                "this server does not answer to that host name; add it to [server] allowed_hosts"
+            return (
+                400,
+                "Bad Host",
+                ("this server does not answer to that host name; add it to [server] allowed_hosts"),
             )
         scope["state"] = {**scope.get("state", {}), "session": None}
         if self._sessions is None:
@@ -162,9 +164,13 @@ class Guard:
             return self._forged(scope, headers, host, cookie=False)
         if path == "/" and b"token=" in scope.get("query_string", b""):
             return None
-        return 401, "Unauthorized", (
-            "open the address that `barograph run` printed, or send the header "
-            "`Authorization: Bearer TOKEN`"
+        return (
+            401,
+            "Unauthorized",
+            (
+                "open the address that `barograph run` printed, or send the header "
+                "`Authorization: Bearer TOKEN`"
+            ),
         )
 
     def _forged(
@@ -272,7 +278,9 @@ async def _bounded(receive: Any, headers: dict[str, str]) -> Any:
     return again
 
 
-async def _refuse(scope: Any, receive: Any, send: Any, status: int, title: str, detail: str) -> None:
+async def _refuse(
+    scope: Any, receive: Any, send: Any, status: int, title: str, detail: str
+) -> None:
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 4401 if status == 401 else 4403,

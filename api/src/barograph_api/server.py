@@ -87,7 +87,7 @@ class PerformanceDashboard:
         tokens = [self._token, self._local, os.environ.get("BAROGRAPH_TOKEN", "")]
         sessions = None if server.no_auth else Sessions(tokens)
         hosts = {"127.0.0.1", "localhost", "::1", server.host, *server.allowed_hosts}
-        if server.host in ("0.0.0.0", "::"):  # noqa: S104 — only with a token, see bind
+        if server.host in ("0.0.0.0", "::"):
             hosts |= {socket.gethostname(), *_addresses()}
         app = create_app(self._monitor, sessions, hosts)
         config = uvicorn.Config(
@@ -131,7 +131,7 @@ def _server_class() -> Any:
     return Server
 
 
-def _Server(*arguments: Any) -> Any:  # noqa: N802 — uvicorn is imported when it is needed
+def _Server(*arguments: Any) -> Any:
     return _server_class()(*arguments)
 
 

@@ -47,9 +47,7 @@ class DataAggregator:
         if hook is not None:
             hook(self.materialise_before)
 
-    def windows(
-        self, refs: Sequence[int], level_ms: int, t_min: int, t_max: int
-    ) -> list[Windows]:
+    def windows(self, refs: Sequence[int], level_ms: int, t_min: int, t_max: int) -> list[Windows]:
         """All windows that overlap [t_min, t_max], one Windows for each ref."""
         start = t_min // level_ms * level_ms
         marks = self._store.watermarks(refs, level_ms)
@@ -68,7 +66,9 @@ class DataAggregator:
             column = columns[i]
             if column is not None and len(column):
                 parts.append(self._fold.fold(column, level_ms))
-            out.append(parts[0] if len(parts) == 1 else self._fold.merge(parts or [_empty(level_ms)]))
+            out.append(
+                parts[0] if len(parts) == 1 else self._fold.merge(parts or [_empty(level_ms)])
+            )
         return out
 
     def maintain(self, now_ms: int) -> int:

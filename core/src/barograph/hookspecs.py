@@ -25,8 +25,15 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from barograph.contracts import Aggregator, ColumnarSource, Lifecycle, MetricSource, Route
-    from barograph.contracts import Store, Widget
+    from barograph.contracts import (
+        Aggregator,
+        ColumnarSource,
+        Lifecycle,
+        MetricSource,
+        Route,
+        Store,
+        Widget,
+    )
 
 hookspec = pluggy.HookspecMarker("barograph")
 hookimpl = pluggy.HookimplMarker("barograph")

@@ -67,7 +67,9 @@ class PerformanceMonitor:
     def start(self) -> None:
         """Open the store and begin to collect. Raises StoreError; the state is then ``failed``."""
         if self.state not in (State.NEW, State.STOPPED):
-            raise RuntimeError(f"the monitor is {self.state}; it can start when it is new or stopped")
+            raise RuntimeError(
+                f"the monitor is {self.state}; it can start when it is new or stopped"
+            )
         self.state = State.STARTING
         try:
             self._start()
@@ -208,7 +210,9 @@ class PerformanceMonitor:
         after = {name: (s.enabled, s.options) for name, s in config.plugins.items()}
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         if self.config.monitor.interval != config.monitor.interval:
-            changed |= {r.plugin for r in self.collector.runners.values() if r.plugin != "barograph"}
+            changed |= {
+                r.plugin for r in self.collector.runners.values() if r.plugin != "barograph"
+            }
         self.config = config
         self.plugins.load(config)
         for name, runner in list(self.collector.runners.items()):
@@ -234,8 +238,12 @@ class PerformanceMonitor:
         for runner in list(self.collector.runners.values()):
             if runner.state in ("failing", "hung"):
                 out.append(
-                    Problem(runner.last_error, f"source {runner.name}",
-                            "it is asked less often until it works again", "warning")  # fmt: skip
+                    Problem(
+                        runner.last_error,
+                        f"source {runner.name}",
+                        "it is asked less often until it works again",
+                        "warning",
+                    )  # fmt: skip
                 )
         return out
 

@@ -46,7 +46,7 @@ def parse_selector(text: str) -> list[Matcher]:
     except ValueError as error:
         raise ValueError(f"bad series selector {text!r}: {error}") from None
     if not isinstance(expr, promql_parser.VectorSelector) or expr.offset is not None:
-        raise ValueError(f"{text!r} is not a plain series selector; write name{{label=\"value\"}}")
+        raise ValueError(f'{text!r} is not a plain series selector; write name{{label="value"}}')
     theirs = promql_parser.MatchOp
     ops = [
         (theirs.Equal, MatchOp.EQUAL), (theirs.NotEqual, MatchOp.NOT_EQUAL),

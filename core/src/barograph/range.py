@@ -204,9 +204,7 @@ def _combine(query: RangeQuery, found: Sequence[Series], lines: Sequence[Any]) -
         for labels, (values, low, high) in kept:
             names = labels.as_dict()
             scaled = [None if x is None else x * query.scale for x in (low, high)]
-            out.append(
-                RangeSeries(names, legend_of(query, names), values * query.scale, *scaled)
-            )
+            out.append(RangeSeries(names, legend_of(query, names), values * query.scale, *scaled))
     else:
         for names, members in grouped(query, [labels for labels, _ in kept]):
             stack = np.stack([kept[i][1][0] for i in members])

@@ -99,7 +99,9 @@ class Intake:
                 series.append((labels, metric))
         refs = self._intern(series) if series else np.empty(0, np.int64)
         ended = np.setdiff1d(self._refs, refs)
-        self._keys = [(s.name, dict(s.labels) if isinstance(s.labels, Mapping) else {}) for s in taken]
+        self._keys = [
+            (s.name, dict(s.labels) if isinstance(s.labels, Mapping) else {}) for s in taken
+        ]
         self._refs = refs
         self._good = None if len(good) == len(taken) else good
         return ended

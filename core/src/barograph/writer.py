@@ -141,7 +141,9 @@ class Writer:
 
     def _refused(self, why: str) -> None:
         self._errors.add()
-        self.problem = Problem(why, "store", "samples wait in memory meanwhile; the oldest go first")
+        self.problem = Problem(
+            why, "store", "samples wait in memory meanwhile; the oldest go first"
+        )
 
     def housekeeping(self) -> None:
         """Sealing, rollups and watching the sources."""
@@ -153,4 +155,6 @@ class Writer:
                 self._aggregator.maintain(now_ms)
         except Exception as error:  # noqa: BLE001 — told and counted; collecting goes on
             self._errors.add()
-            self.problem = Problem(f"housekeeping failed: {error}", "store", "see the store's message")
+            self.problem = Problem(
+                f"housekeeping failed: {error}", "store", "see the store's message"
+            )

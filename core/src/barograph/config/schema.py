@@ -157,8 +157,11 @@ def describe(plugin_configs: Mapping[str, type]) -> list[OptionDoc]:
         for field in attrs.fields(cls):
             docs.append(
                 OptionDoc(
-                    section, field.name, type_text(hints[field.name]),
-                    toml_text(field.default, hints[field.name]), field.metadata.get("help", ""),
+                    section,
+                    field.name,
+                    type_text(hints[field.name]),
+                    toml_text(field.default, hints[field.name]),
+                    field.metadata.get("help", ""),
                 )  # fmt: skip
             )
     return docs

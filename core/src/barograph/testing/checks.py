@@ -40,7 +40,9 @@ def check_metric_source(source: Any, ticks: int = 2) -> None:
             assert all(isinstance(s, Sample) for s in found), f"{source.name}: not all are Sample"
             intake.samples(found, now)
     for sample in meter.samples():
-        assert sample.value == 0, f"{source.name}: {sample.value:g} samples are {dict(sample.labels)}"
+        assert sample.value == 0, (
+            f"{source.name}: {sample.value:g} samples are {dict(sample.labels)}"
+        )
 
 
 def check_aggregator(aggregator: Aggregator, seed: int = 0) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from barograph.config import Duration, option, options
 from barograph.hookspecs import hookimpl
@@ -31,34 +31,41 @@ def barograph_metric_sources(config: Config) -> Sequence[MetricSource]:
 
 @hookimpl
 def barograph_widgets() -> Sequence[Widget]:
-    from barograph.contracts import WidgetSpec
-    from barograph.query import RangeQuery
-
-    class Shown:
-        def __init__(self, spec: WidgetSpec) -> None:
-            self._spec = spec
-
-        def spec(self) -> WidgetSpec:
-            return self._spec
-
-        def data(self, *_: object) -> Mapping[str, Any] | None:
-            return None
+    from barograph.widgets import chart, query
 
     return [
-        Shown(WidgetSpec(
-            "top-cpu", "Top processes by CPU",
-            (RangeQuery(("process_top_cpu_ratio",), legend="{process}", top=10),),
-            section="Processes", order=10, unit="cores", minimum=0, drill_by=("process",),
+        chart(
+            "top-cpu",
+            "Top processes by CPU",
+            query("process_top_cpu_ratio", legend="{process}", top=10),
+            section="Processes",
+            order=10,
+            unit="cores",
+            minimum=0,
+            drill_by=("process",),
             help="CPU time of all processes of one name, in CPUs.",
-            bad="A program that uses more than it should, or one you do not know.")),
-        Shown(WidgetSpec(
-            "top-memory", "Top processes by memory",
-            (RangeQuery(("process_top_memory_bytes",), legend="{process}", top=10),),
-            section="Processes", order=20, unit="bytes", minimum=0, drill_by=("process",),
+            bad="A program that uses more than it should, or one you do not know.",
+        ),
+        chart(
+            "top-memory",
+            "Top processes by memory",
+            query("process_top_memory_bytes", legend="{process}", top=10),
+            section="Processes",
+            order=20,
+            unit="bytes",
+            minimum=0,
+            drill_by=("process",),
             help="Resident memory of all processes of one name.",
-            bad="Steady growth: a leak.")),
-        Shown(WidgetSpec(
-            "processes", "Processes", (RangeQuery(("system_processes",), legend="processes"),),
-            section="Processes", order=30, minimum=0,
-            help="How many processes there are.", bad="Growth without end: children left behind.")),
-    ]  # fmt: skip
+            bad="Steady growth: a leak.",
+        ),
+        chart(
+            "processes",
+            "Processes",
+            query("system_processes", legend="processes"),
+            section="Processes",
+            order=30,
+            minimum=0,
+            help="How many processes there are.",
+            bad="Growth without end: children left behind.",
+        ),
+    ]

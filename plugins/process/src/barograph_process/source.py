@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import psutil
+
 from barograph.model import MetricKind, Sample
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _look_proc() -> Iterable[Seen]:
         end = line.rindex(b")")
         name = line[line.index(b"(") + 1 : end].decode("utf-8", "replace")
         fields = line[end + 2 :].split()
-        if fields[0] == b"Z" or fields[6] == b"-1" and fields[20] == b"0":
+        if fields[0] == b"Z" or (fields[6] == b"-1" and fields[20] == b"0"):
             continue
         cpu = (int(fields[11]) + int(fields[12])) * _TICK_S
         yield Seen(int(entry), name.split("/")[0], cpu, int(fields[21]) * _PAGE, int(fields[17]))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from barograph.model import Column, Windows
 from barograph.sketch import count_runs, keys_of
 
@@ -91,9 +92,7 @@ def _regroup(w: Windows, level_ms: int) -> Windows:
     )  # fmt: skip
 
 
-def _growth(
-    before: NDArray[np.float64], after: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _growth(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
     """Growth of a counter from each value to the next; after a reset, what it has counted since."""
     with np.errstate(invalid="ignore", over="ignore"):
         return np.where(after >= before, after - before, after)

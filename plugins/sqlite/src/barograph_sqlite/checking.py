@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from barograph.contracts import Problem, Progress, StoreError
-
 from barograph_sqlite.codec import DamagedRecord, decode_column, decode_windows
 from barograph_sqlite.reading import Damage
 from barograph_sqlite.schema import connect, create_or_upgrade, is_damage, told

@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from barograph.model import Column, Windows
 from pcodec import ChunkConfig
 from pcodec.standalone import simple_compress, simple_decompress
+
+from barograph.model import Column, Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from barograph.contracts import Problem
 from barograph.model import Windows
-
 from barograph_sqlite.codec import DamagedRecord, decode_column, decode_windows
 from barograph_sqlite.head import Part
 from barograph_sqlite.schema import connect, is_damage
@@ -138,7 +137,9 @@ def _read(
         if not is_damage(error):
             raise
         damage.found(what, str(error))
-    by_id = f"SELECT {sql[7 : sql.index(' FROM')]} FROM {sql.split()[sql.split().index('FROM') + 1]}"
+    by_id = (
+        f"SELECT {sql[7 : sql.index(' FROM')]} FROM {sql.split()[sql.split().index('FROM') + 1]}"
+    )
     by_id += " WHERE id = ?"
     try:
         ids = [r[0] for r in connection.execute("SELECT id " + sql[sql.index("FROM") :], arguments)]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from barograph.model import Ref, Windows
 
+from barograph.model import Ref, Windows
 from barograph_sqlite.codec import DamagedRecord, decode_windows, encode_windows
 from barograph_sqlite.head import Piece
 from barograph_sqlite.reading import Damage, cut, read_window_parts
@@ -24,9 +24,7 @@ def read(
     damage: Damage,
 ) -> list[list[Windows]]:  # fmt: skip
     """For each ref its stored parts that overlap [t_min, t_max]."""
-    return [
-        read_window_parts(connection, int(ref), level_ms, t_min, t_max, damage) for ref in refs
-    ]
+    return [read_window_parts(connection, int(ref), level_ms, t_min, t_max, damage) for ref in refs]
 
 
 def watermarks(

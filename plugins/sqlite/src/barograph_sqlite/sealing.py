@@ -29,7 +29,9 @@ SMALL_ROWS = 120
 LOOSE_SAMPLES = 262_144
 LOOSE_AGE_MS = 3600_000
 
-ChunkRow = tuple[int, int, int, int, int, int, "float | None", "float | None", "float | None", bytes]
+ChunkRow = tuple[
+    int, int, int, int, int, int, "float | None", "float | None", "float | None", bytes
+]
 """ref, late, t_max, t_min, n, count, sum, low, high, body."""
 
 
@@ -102,7 +104,9 @@ class Sealer:
             if largest.n:
                 head.freeze(largest)
 
-    def step(self, connection: sqlite3.Connection, now_ms: int, deadline: float, clock: object) -> bool:
+    def step(
+        self, connection: sqlite3.Connection, now_ms: int, deadline: float, clock: object
+    ) -> bool:
         """Work until ``deadline`` (of ``clock()``); whether something was sealed."""
         assert callable(clock)
         if self._job is None and not self._next_block(now_ms):
@@ -234,9 +238,7 @@ class Sealer:
         self._loose_since = now_ms
         return self._seal_loose(connection, now_ms, everything=False)
 
-    def _seal_loose(
-        self, connection: sqlite3.Connection, now_ms: int, *, everything: bool
-    ) -> bool:
+    def _seal_loose(self, connection: sqlite3.Connection, now_ms: int, *, everything: bool) -> bool:
         head = self._head
         tidy = head.consolidate_fully()
         slots = head._slots(tidy.refs)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from barograph.contracts import Problem, Progress, StoreError, StoreStats
 from barograph.model import Batch, Column, Labels, Matcher, Metric, Ref, Series, Windows
-
 from barograph_sqlite import checking, retention, rollups, transfer
 from barograph_sqlite.head import EMPTY, NEVER, Head, Part, Piece, join, merge_pieces, parts_of
 from barograph_sqlite.index import SeriesIndex
@@ -252,9 +252,7 @@ class SqliteStore:
             except sqlite3.Error as error:
                 self.damage.found(str(self.path), f"rolling back: {error}")
 
-    def _newest_of(
-        self, refs: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _newest_of(self, refs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         newest = np.full(len(refs), NEVER, np.int64)
         sealed = np.full(len(refs), NEVER, np.int64)
         with self._readers.lend() as connection:
@@ -467,8 +465,12 @@ class SqliteStore:
                 "SELECT max(t_max) FROM (SELECT t_max FROM chunks ORDER BY id DESC LIMIT 200)"
             ).fetchone()[0]
         blocks, tidy, pieces = self._head.snapshot()
-        lows = [int(b.times[0]) for b, _ in blocks] + [int(p.t_ms.min()) for p in [tidy, *pieces] if len(p)]
-        highs = [int(b.times[n - 1]) for b, n in blocks] + [int(p.t_ms.max()) for p in [tidy, *pieces] if len(p)]
+        lows = [int(b.times[0]) for b, _ in blocks] + [
+            int(p.t_ms.min()) for p in [tidy, *pieces] if len(p)
+        ]
+        highs = [int(b.times[n - 1]) for b, n in blocks] + [
+            int(p.t_ms.max()) for p in [tidy, *pieces] if len(p)
+        ]
         lows += [] if oldest is None else [oldest]
         highs += [] if newest is None else [newest]
         head = self._head.samples

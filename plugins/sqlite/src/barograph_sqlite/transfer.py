@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from barograph.contracts import Progress, StoreError
 from barograph.model import (
     NAME,
@@ -284,7 +285,9 @@ def _read_csv(path: Path, progress: Progress | None) -> Iterator[_Piece]:
                 gather.t_ms.append(int(t_ms))
                 gather.values.append(STALE_NAN if value == "stale" else float(value))
             except ValueError:
-                raise StoreError(f"{where}: {t_ms!r}, {value!r} is no time in ms and number") from None
+                raise StoreError(
+                    f"{where}: {t_ms!r}, {value!r} is no time in ms and number"
+                ) from None
             if len(gather.which) >= _IMPORT_SAMPLES:
                 yield gather.piece()
     if gather.which:
@@ -326,7 +329,9 @@ def _read_openmetrics(path: Path, progress: Progress | None) -> Iterator[_Piece]
                 for sample in family.samples:
                     kind = "counter" if family.type == "counter" else "gauge"
                     labels = Labels.of(sample.name, sample.labels)
-                    at = gather.series(str(labels), kind, family.unit, family.documentation, str(path))
+                    at = gather.series(
+                        str(labels), kind, family.unit, family.documentation, str(path)
+                    )
                     if sample.timestamp is None:
                         raise StoreError(f"{path}: {labels} has no time; history needs one")
                     gather.which.append(at)

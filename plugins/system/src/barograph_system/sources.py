@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
+
 from barograph.model import Labels, Metric, MetricKind, Sample
 
 if TYPE_CHECKING:
-    from barograph_system import Config
     from numpy.typing import NDArray
+
+    from barograph_system import Config
 
 COUNTER, GAUGE = MetricKind.COUNTER, MetricKind.GAUGE
 _MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
@@ -23,9 +25,7 @@ _MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 Column = tuple[Labels, Metric]
 
 
-def _series(
-    name: str, labels: dict[str, str], kind: MetricKind, unit: str, help: str
-) -> Column:
+def _series(name: str, labels: dict[str, str], kind: MetricKind, unit: str, help: str) -> Column:
     return Labels.of(name, labels), Metric(name, kind, unit, help)
 
 
@@ -73,8 +73,19 @@ class ActivitySource:
         memory, swap = psutil.virtual_memory(), psutil.swap_memory()
         cached, buffers = getattr(memory, "cached", 0), getattr(memory, "buffers", 0)
         used = memory.total - memory.free - cached - buffers
-        values += [used, memory.free, cached, buffers, memory.available, memory.total,
-                   1 - memory.available / memory.total, swap.used, swap.free, swap.sin, swap.sout]
+        values += [
+            used,
+            memory.free,
+            cached,
+            buffers,
+            memory.available,
+            memory.total,
+            1 - memory.available / memory.total,
+            swap.used,
+            swap.free,
+            swap.sin,
+            swap.sout,
+        ]
         for disk in disks.values():
             values += [disk.read_bytes, disk.write_bytes, disk.read_count, disk.write_count,
                        getattr(disk, "busy_time", 0) / 1000]  # fmt: skip
@@ -212,7 +223,9 @@ class SlowSource:
         if not any(mount == "/" for _, mount, _ in mounts):
             mounts.append(("rootfs", "/", "rootfs"))
         for device, mount, kind in mounts:
-            if device in seen or (mount != "/" and left_out(kind, self._config.exclude_filesystems)):
+            if device in seen or (
+                mount != "/" and left_out(kind, self._config.exclude_filesystems)
+            ):
                 continue
             try:
                 usage = psutil.disk_usage(mount)
@@ -238,7 +251,9 @@ class SlowSource:
         for chip, readings in getattr(psutil, "sensors_fans", dict)().items():
             for i, reading in enumerate(readings):
                 labels = {"fan": f"{chip} {reading.label or i}"}
-                yield Sample("system_fan_speed_rpm", reading.current, labels, GAUGE, "", "Fan speed")
+                yield Sample(
+                    "system_fan_speed_rpm", reading.current, labels, GAUGE, "", "Fan speed"
+                )
 
     def _frequency(self) -> Iterable[Sample]:
         try:
