@@ -11,15 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from barograph.contracts import ServerError
 from barograph_api.security import Sessions, is_loopback
 
 if TYPE_CHECKING:
     from barograph.config import Config
     from barograph.monitor import PerformanceMonitor
-
-
-class ServerError(Exception):
-    """The server cannot start; the message says why and what to do."""
 
 
 class PerformanceDashboard:

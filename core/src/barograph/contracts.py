@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from barograph.config import Config
     from barograph.model import Batch, Column, Labels, Matcher, Metric, Ref, Sample, Series, Windows
     from barograph.monitor import PerformanceMonitor
     from barograph.query import RangeQuery
@@ -311,6 +312,35 @@ class Response:
     body: bytes
     content_type: str = "application/octet-stream"
     status: int = 200
+
+
+# --- servers --------------------------------------------------------------------------------
+
+
+class ServerError(Exception):
+    """A server cannot start; the message says why and what to do."""
+
+
+class Server(Protocol):
+    """What an entry point of the group ``barograph.servers`` makes of a monitor and its config."""
+
+    def __init__(self, monitor: PerformanceMonitor, config: Config) -> None: ...
+
+    @property
+    def url(self) -> str:
+        """The address to open, with its token; known once the port is taken."""
+        ...
+
+    def bind(self) -> None:
+        """Take the port, before anything else is started. Raises ServerError."""
+        ...
+
+    def serve(
+        self, on_ready: Callable[[str], None], on_reload: Callable[[], None] | None = None
+    ) -> None:
+        """Serve in this thread until SIGINT or SIGTERM; ``on_ready(url)`` once it answers,
+        ``on_reload()`` at each SIGHUP. Raises ServerError."""
+        ...
 
 
 # --- lifecycle ------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from barograph.config.schema import SECTIONS, Config, PluginSettings, type_text
 from barograph.config.units import Duration, Size, parse_duration, parse_size
 
 PREFIX = "BAROGRAPH_"
-RESERVED = {"BAROGRAPH_TOKEN", "BAROGRAPH_CI", "BAROGRAPH_FULL", "BAROGRAPH_SKIP_WEB"}
+RESERVED = {"BAROGRAPH_CONFIG", "BAROGRAPH_TOKEN", "BAROGRAPH_CI", "BAROGRAPH_FULL",
+            "BAROGRAPH_SKIP_WEB"}  # fmt: skip
 """Variables with a meaning of their own."""
 
 
