@@ -18,6 +18,7 @@ _WHERE = {
     "Config": "config",
     "PerformanceMonitor": "monitor",
     "PluginManager": "plugins",
+    "connect": "instruments.connection",
 }
 
 __all__ = ["__version__", *_WHERE]

@@ -1,0 +1,367 @@
+"""What all processes have recorded together."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+
+from barograph.instruments.registry import Description, Pairs, Reading
+from barograph.model import Labels, Metric, MetricKind
+from barograph.sketch import quantile
+
+QUANTILES = (0.5, 0.9, 0.95, 0.99)
+"""Quantiles that a sketch becomes, of what was observed since the sample before."""
+
+SILENT_S = 15.0
+"""A process that has said nothing for so long no longer holds its gauges."""
+
+FORGET_PROCESS_S = 3600.0
+"""After so long the number of a process's last message is forgotten."""
+
+MAX_PROCESSES = 10_000
+MAX_LABELS = 32
+MAX_LABEL_CHARACTERS = 1024
+MAX_BUCKETS = 200
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+_FORMS = ("counter", "gauge", "histogram", "sketch")
+
+Key = tuple[str, Pairs]
+
+
+class BadMessage(ValueError):
+    """A message that is not as it should be; the text says what is wrong."""
+
+
+@attrs.define(eq=False)
+class Series:
+    """One instrument's child, summed over processes. ``values``: of a gauge, by process."""
+
+    described: Description
+    pairs: Pairs
+    value: float = 0.0
+    counts: dict[int, int] = attrs.field(factory=dict)
+    fresh: dict[int, int] = attrs.field(factory=dict)  # a sketch's counts since the last sample
+    values: dict[str, float] = attrs.field(factory=dict)
+    newest: str = ""
+    touched_s: float = 0.0
+
+
+@attrs.define(eq=False)
+class Process:
+    """A process that sends: the number of its last message, and when it was last heard."""
+
+    number: int
+    heard_s: float
+    gauges: set[Key] = attrs.field(factory=set)
+
+
+class Totals:
+    """Sums messages, each once; bounded in series and in processes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._series: dict[Key, Series] = {}
+        self._processes: dict[str, Process] = {}
+        self.max_series = 20_000
+        self.forget_after_s = 86400.0
+        self.version = 0  # changes when the set of series does
+        self.dropped = 0  # readings beyond ``max_series``
+        self.refused = 0
+        self.messages = 0
+
+    @property
+    def processes(self) -> int:
+        return len(self._processes)
+
+    # --- what comes in ------------------------------------------------------------------------
+
+    def accept(self, message: Any, now_s: float) -> None:
+        """Add a message of a process. Raises BadMessage; then nothing of it is added."""
+        try:
+            process, number, last, readings = _understood(message)
+        except BadMessage:
+            self.refused += 1
+            raise
+        with self._lock:
+            self.messages += 1
+            known = self._processes.get(process)
+            if known is not None and number <= known.number:
+                known.heard_s = now_s  # it did not hear that this had come
+                return
+            if known is None:
+                known = self._processes[process] = Process(number, now_s)
+                while len(self._processes) > MAX_PROCESSES:
+                    self._leave(next(iter(self._processes)))
+            known.number, known.heard_s = number, now_s
+            for described, pairs, reading in readings:
+                self._add(process, known, described, pairs, reading, now_s)
+            if last:
+                self._leave(process)
+
+    def own(self, readings: Iterable[tuple[Description, Pairs, Reading]], now_s: float) -> None:
+        """Take in what this process's own instruments hold: totals, not what is new."""
+        with self._lock:
+            for described, pairs, reading in readings:
+                series = self._find(described, pairs)
+                if series is None:
+                    continue
+                if described.form == "sketch":
+                    _grow(series.fresh, reading.counts, series.counts)
+                series.value, series.counts = reading.value, dict(reading.counts)
+                if described.form == "gauge":
+                    series.values["own"] = reading.value
+                    series.newest = "own"
+                series.touched_s = now_s
+
+    def _add(
+        self, process: str, known: Process, described: Description, pairs: Pairs,
+        reading: Reading, now_s: float,
+    ) -> None:  # fmt: skip
+        series = self._find(described, pairs)
+        if series is None:
+            return
+        series.touched_s = now_s
+        if described.form == "gauge":
+            series.values[process] = reading.value
+            series.newest = process
+            known.gauges.add((described.name, pairs))
+            return
+        series.value += reading.value
+        _grow(series.counts, reading.counts)
+        if described.form == "sketch":
+            _grow(series.fresh, reading.counts)
+
+    def _find(self, described: Description, pairs: Pairs) -> Series | None:
+        key = (described.name, pairs)
+        series = self._series.get(key)
+        if series is None:
+            if len(self._series) >= self.max_series:
+                self.dropped += 1
+                return None
+            series = self._series[key] = Series(described, pairs)
+            self.version += 1
+        elif (series.described.form, series.described.bounds) != (
+            described.form,
+            described.bounds,
+        ):
+            self.dropped += 1  # another application means something else by the same series
+            return None
+        return series
+
+    def _leave(self, process: str) -> None:
+        """A process has ended: its gauges go, what it counted stays."""
+        known = self._processes.pop(process, None)
+        if known is not None:
+            self._let_go(process, known)
+
+    def _let_go(self, process: str, known: Process) -> None:
+        for key in known.gauges:
+            series = self._series.get(key)
+            if series is not None:
+                series.values.pop(process, None)
+                if not series.values:
+                    del self._series[key]
+                    self.version += 1
+        known.gauges.clear()
+
+    def tidy(self, now_s: float) -> None:
+        """Let go of silent processes and of series that nobody has touched for long."""
+        with self._lock:
+            for name, known in list(self._processes.items()):
+                silent = now_s - known.heard_s
+                if silent > FORGET_PROCESS_S:
+                    self._leave(name)
+                elif silent > SILENT_S and known.gauges:
+                    self._let_go(name, known)
+            old = [
+                key for key, series in self._series.items()
+                if now_s - series.touched_s > self.forget_after_s
+            ]  # fmt: skip
+            for key in old:
+                del self._series[key]
+                self.version += 1
+
+    # --- what goes out ------------------------------------------------------------------------
+
+    def declared(self) -> tuple[int, list[tuple[Labels, Metric]]]:
+        """The version, and every stored series in the order of ``values``."""
+        with self._lock:
+            out: list[tuple[Labels, Metric]] = []
+            for series in self._series.values():
+                out += _rows(series)
+            return self.version, out
+
+    def values(self, version: int) -> list[float] | None:
+        """Values for the series declared at ``version``; None if the set has changed."""
+        with self._lock:
+            if version != self.version:
+                return None
+            out: list[float] = []
+            for series in self._series.values():
+                _append_values(series, out)
+            return out
+
+
+TOTALS = Totals()
+"""This process's; a monitor's source reads it, its receiver adds to it."""
+
+
+def _understood(
+    message: Any,
+) -> tuple[str, int, bool, list[tuple[Description, Pairs, Reading]]]:
+    if not isinstance(message, dict):
+        raise BadMessage("a message must be a JSON object")
+    process, number = message.get("process"), message.get("number")
+    service, readings = message.get("service"), message.get("readings")
+    if not isinstance(process, str) or not 8 <= len(process) <= 64:
+        raise BadMessage('"process" must be a text of 8 to 64 characters')
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise BadMessage('"number" must be a positive integer')
+    if not isinstance(service, str) or len(service) > MAX_LABEL_CHARACTERS:
+        raise BadMessage('"service" must be a text')
+    if not isinstance(readings, list):
+        raise BadMessage('"readings" must be a list')
+    return process, number, message.get("last") is True, [_reading(r, service) for r in readings]
+
+
+def _reading(given: Any, service: str) -> tuple[Description, Pairs, Reading]:
+    if not isinstance(given, dict):
+        raise BadMessage("a reading must be a JSON object")
+    name, form, value = given.get("name"), given.get("form"), given.get("value")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 256:
+        raise BadMessage(f"{name!r} is no metric name")
+    if form not in _FORMS:
+        raise BadMessage(f"{name}: form must be one of {', '.join(_FORMS)}, not {form!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadMessage(f"{name}: {value!r} is no finite number")
+    if form == "counter" and value < 0:
+        raise BadMessage(f"{name}: a counter only grows, not by {value!r}")
+    labels = given.get("labels", {})
+    if not isinstance(labels, dict) or len(labels) > MAX_LABELS:
+        raise BadMessage(f"{name}: at most {MAX_LABELS} labels")
+    for key, text in labels.items():
+        if not _LABEL.fullmatch(key) or key.startswith("__"):
+            raise BadMessage(f"{name}: {key!r} is no label name")
+        if not isinstance(text, str) or len(text) > MAX_LABEL_CHARACTERS:
+            raise BadMessage(f"{name}: label {key} must be a text of at most 1024 characters")
+    if service:
+        labels = {**labels, "service": service}
+    pairs = tuple(sorted((k, v) for k, v in labels.items() if v))
+    bounds = _bounds(name, given.get("bounds", [])) if form == "histogram" else ()
+    counts = _counts(name, given.get("counts", {}))
+    if form == "histogram" and any(not 0 <= k <= len(bounds) for k in counts):
+        raise BadMessage(f"{name}: a bucket beyond its {len(bounds)} bounds")
+    unit, text, across = given.get("unit", ""), given.get("help", ""), given.get("across", "sum")
+    if not isinstance(unit, str) or not isinstance(text, str) or len(unit) + len(text) > 2000:
+        raise BadMessage(f"{name}: unit and help must be short texts")
+    if across not in ("sum", "max", "min", "last"):
+        raise BadMessage(f"{name}: across must be sum, max, min or last, not {across!r}")
+    described = Description(name, form, unit, text, bounds, across)
+    return described, pairs, Reading(float(value), counts)
+
+
+def _bounds(name: str, given: Any) -> tuple[float, ...]:
+    if not isinstance(given, list) or not 1 <= len(given) <= MAX_BUCKETS:
+        raise BadMessage(f"{name}: a histogram has 1 to {MAX_BUCKETS} bounds")
+    if not all(isinstance(b, int | float) and not isinstance(b, bool) for b in given):
+        raise BadMessage(f"{name}: bounds must be numbers")
+    if any(a >= b for a, b in itertools.pairwise(given)):
+        raise BadMessage(f"{name}: bounds must rise")
+    return tuple(float(b) for b in given)
+
+
+def _counts(name: str, given: Any) -> dict[int, int]:
+    if not isinstance(given, dict):
+        raise BadMessage(f"{name}: counts must be an object")
+    out: dict[int, int] = {}
+    for key, n in given.items():
+        try:
+            bucket = int(key)
+        except ValueError:
+            raise BadMessage(f"{name}: {key!r} is no bucket") from None
+        if not isinstance(n, int) or isinstance(n, bool) or n < 0 or abs(bucket) > 2**30:
+            raise BadMessage(f"{name}: {n!r} in bucket {key} is no count")
+        out[bucket] = n
+    return out
+
+
+def _grow(
+    into: dict[int, int], counts: Mapping[int, int], less: Mapping[int, int] | None = None
+) -> None:
+    for key, n in counts.items():
+        more = n - (less.get(key, 0) if less else 0)
+        if more:
+            into[key] = into.get(key, 0) + more
+
+
+def _bound_text(bound: float) -> str:
+    return "+Inf" if bound == math.inf else f"{bound:g}" if bound != int(bound) else f"{bound:.1f}"
+
+
+def _rows(series: Series) -> list[tuple[Labels, Metric]]:
+    """The stored series that one instrument's child becomes."""
+    described, labels = series.described, dict(series.pairs)
+    name, unit, text = described.name, described.unit, described.help
+    counter, gauge = MetricKind.COUNTER, MetricKind.GAUGE
+    if described.form == "counter":
+        return [(Labels.of(name, labels), Metric(name, counter, unit, text))]
+    if described.form == "gauge":
+        return [(Labels.of(name, labels), Metric(name, gauge, unit, text))]
+    total = f"{name}_sum", f"{name}_count"
+    out = [
+        (Labels.of(total[0], labels), Metric(total[0], counter, unit, f"Sum of: {text}")),
+        (Labels.of(total[1], labels), Metric(total[1], counter, "", f"Count of: {text}")),
+    ]
+    if described.form == "histogram":
+        bucket = f"{name}_bucket"
+        for bound in (*described.bounds, math.inf):
+            own = {**labels, "le": _bound_text(bound)}
+            metric = Metric(bucket, counter, "", f"Count up to the bound le of: {text}")
+            out.append((Labels.of(bucket, own), metric))
+    else:
+        for q in QUANTILES:
+            own = {**labels, "quantile": f"{q:g}"}
+            out.append((Labels.of(name, own), Metric(name, gauge, unit, text)))
+    return out
+
+
+def _append_values(series: Series, out: list[float]) -> None:
+    form = series.described.form
+    if form == "counter":
+        out.append(series.value)
+        return
+    if form == "gauge":
+        out.append(_together(series))
+        return
+    out += (series.value, float(sum(series.counts.values())))
+    if form == "histogram":
+        total = 0
+        for bucket in range(len(series.described.bounds) + 1):
+            total += series.counts.get(bucket, 0)
+            out.append(float(total))
+        return
+    keys = np.array(sorted(series.fresh), np.int32)
+    counts = np.array([series.fresh[k] for k in keys.tolist()], np.int64)
+    out += (quantile(keys, counts, q) for q in QUANTILES)
+    series.fresh.clear()
+
+
+def _together(series: Series) -> float:
+    values = series.values
+    if not values:
+        return math.nan
+    across = series.described.across
+    if across == "last":
+        return values.get(series.newest, next(reversed(values.values())))
+    if across == "sum":
+        return math.fsum(values.values())
+    return max(values.values()) if across == "max" else min(values.values())
