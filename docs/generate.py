@@ -66,6 +66,7 @@ def metrics() -> str:
     ]
     titles = (("system_", "The host"), ("container_", "The container"),
               ("process_", "Processes"), ("python_", "The Python runtime"),
+              ("cpython_", "The garbage collector of CPython"),
               ("barograph_", "The monitor itself"))  # fmt: skip
     for prefix, title in titles:
         group = [m for m in found if m.name.startswith(prefix)]

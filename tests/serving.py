@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
@@ -24,7 +25,11 @@ _ADDRESS = re.compile(r"^Open (http://\S+)\n", re.MULTILINE)
 
 @attrs.define
 class Server:
-    """A running server. ``url``: as printed, with the token; ``base_url``: without, no slash."""
+    """A running server.
+
+    ``url``: as printed, with its token; ``base_url``: without it and without a slash at the end.
+    ``token``: what scripts of this machine send ("" with --no-auth); from server.json.
+    """
 
     url: str
     base_url: str
@@ -102,9 +107,10 @@ def running_server(
         if not isinstance(found, re.Match):
             raise AssertionError(f"the server ended with {process.poll()}:\n{log.read_text()}")
         url = found[1]
-        base, _, query = url.partition("/?token=")
+        base = url.partition("?")[0]
+        token = str(json.loads((data_dir / "server.json").read_text("utf-8"))["token"])
         server = Server(
-            url, base.rstrip("/"), query, process.pid, data_dir, config_path, process, log
+            url, base.rstrip("/"), token, process.pid, data_dir, config_path, process, log
         )
         if ready:
             wait_for(lambda: server.get("/healthz")[0] == 200, told=server.output)

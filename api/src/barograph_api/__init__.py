@@ -1,5 +1,5 @@
 """Barograph's server: REST, WebSocket, authentication and the web page."""
 
-from barograph_api.server import PerformanceDashboard, ServerError
+from barograph_api.server import PerformanceDashboard
 
-__all__ = ["PerformanceDashboard", "ServerError"]
+__all__ = ["PerformanceDashboard"]

@@ -2,312 +2,341 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-import mimetypes
 import os
 import platform
-import secrets
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import msgspec
-from litestar import Litestar, Request, Response, get, post, route
-from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
+from litestar import Litestar, Request, Response, get, post
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import Parameter
 
 from barograph import __version__
-from barograph.contracts import Request as PluginRequest
-from barograph.contracts import Response as PluginResponse
-from barograph.contracts import StoreError
+from barograph.contracts import Problem, StoreError
 from barograph.model import finite_or_none
+from barograph.monitor import State
 from barograph.query import parse_selector
-from barograph_api.live import Hub, QueryIn, live_route
-from barograph_api.security import COOKIE, Guard, Sessions, set_cookie
+from barograph_api import answers
+from barograph_api.access import Access
+from barograph_api.files import (
+    PAGE,
+    accepts_gzip,
+    file_route,
+    login_files,
+    module_path,
+    plugin_files,
+    read_files,
+)
+from barograph_api.guard import Guard, asked_of, too_many_attempts
+from barograph_api.live import Hub, live_route
+from barograph_api.plugin_routes import plugin_routes
+from barograph_api.wire import (
+    MAX_POINTS,
+    MAX_SELECTORS,
+    MAX_SPAN_MS,
+    MAX_TIME,
+    MAX_VALUES,
+    CheckOut,
+    DashboardOut,
+    FoundOut,
+    HealthOut,
+    MetricOut,
+    QueryIn,
+    RangeIn,
+    RangeOut,
+    SamplesOut,
+    SeriesOut,
+    Text,
+    chart_json,
+)
+from barograph_api.workers import Busy, Workers
 
 if TYPE_CHECKING:
     from barograph.monitor import PerformanceMonitor
-    from barograph.range import RangeResult
+    from barograph.query import RangeQuery
 
-MAX_QUERIES = 64
-MAX_POINTS = 2000
 MAX_ROWS = 10_000
 QUERY_SECONDS = 10.0
 QUERIES_AT_ONCE = 4
+QUERIES_WAITING = 64
+PACK_FROM = 4096
+"""Bytes from which an answer is worth packing."""
 
-STATIC = Path(__file__).parent / "static"
 API = "/api/barograph/v1"
 
-
-class RangeIn(msgspec.Struct):
-    """Body of POST /range."""
-
-    start: int
-    end: int
-    queries: list[QueryIn]
-    points: int = 300
+TimeParameter = Annotated[int, Parameter(ge=0, le=MAX_TIME)]
 
 
-def create_app(monitor: PerformanceMonitor, sessions: Sessions | None, hosts: Iterable[str]) -> Any:
-    """The guarded ASGI application. ``sessions`` None: no authentication."""
+def create_app(
+    monitor: PerformanceMonitor,
+    access: Access | None,
+    hosts: Iterable[str],
+    page: Path | None = None,
+) -> Guard:
+    """The guarded ASGI application of a running monitor. ``access`` None: no token needed."""
     hub = Hub(monitor, monitor.config.server.max_viewers)
-    places = asyncio.Semaphore(QUERIES_AT_ONCE)
+    queries = Workers("query", QUERIES_AT_ONCE, QUERIES_WAITING, QUERY_SECONDS, monitor.meter)
+    strangers = Workers("plugin", QUERIES_AT_ONCE, QUERIES_WAITING, QUERY_SECONDS, monitor.meter)
+    problems: list[Problem] = []
+    files = read_files(page or PAGE) | plugin_files(monitor, problems)
+    routes, public, limits = plugin_routes(monitor, strangers, problems)
 
-    async def work(function: Any, *arguments: Any) -> Any:
-        """Run in a thread, a few at one time; a request that waits too long is told so."""
+    async def work(function: Any, *arguments: Any, workers: Workers = queries) -> Any:
+        """Run in a thread. What goes wrong is an HTTPException that says what to do."""
+        if monitor.state is not State.RUNNING:
+            raise HTTPException(f"the monitor is {monitor.state}", status_code=503)
         try:
-            async with asyncio.timeout(QUERY_SECONDS):
-                async with places:
-                    return await asyncio.to_thread(function, *arguments)
-        except TimeoutError:
-            raise HTTPException("the query took too long; ask for less", status_code=503) from None
-        except (ValueError, StoreError) as error:
+            return await workers.run(function, *arguments)
+        except Busy as busy:
+            headers = {"retry-after": "1"}
+            raise HTTPException(str(busy), status_code=503, headers=headers) from None
+        except ValueError as error:
             raise HTTPException(str(error), status_code=400) from None
+        except StoreError as error:
+            raise HTTPException(str(error), status_code=503) from None
 
-    @get(["/healthz", "/readyz"], sync_to_thread=False)
-    def health(request: Request[Any, Any, Any]) -> Response[Any]:
+    @get(["/healthz", "/readyz"], sync_to_thread=False, tags=["health"])
+    def health() -> Response[HealthOut]:
         """200 while samples flow into the store, else 503."""
         state = monitor.health()
-        ok = state.ready
-        checks = [attrs.asdict(check) for check in state.checks] if sessions is None else [
-            {"name": check.name, "ok": check.ok} for check in state.checks
-        ]  # fmt: skip
-        body = {"status": "ok" if ok else "not ready", "checks": checks}
-        return Response(body, status_code=200 if ok else 503)
+        checks = [
+            CheckOut(check.name, check.ok, check.detail if access is None else "")
+            for check in state.checks
+        ]
+        body = HealthOut("ok" if state.ready else "not ready", checks)
+        return Response(body, status_code=200 if state.ready else 503)
 
-    @get(f"{API}/dashboard")
-    async def dashboard(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    @get(f"{API}/dashboard", tags=["page"])
+    async def dashboard(request: Request[Any, Any, Any]) -> DashboardOut:
         """The page's sections and widgets."""
-        session = request.scope["state"].get("session")
-        return {
-            "title": platform.node() or "this host",
-            "version": __version__,
-            "interval_ms": round(monitor.config.monitor.interval_s * 1000),
-            "csrf": session.csrf if session is not None else "",
-            "sections": await work(_sections, monitor),
-            "problems": [attrs.asdict(p) for p in monitor.problems],
-        }
+        return DashboardOut(
+            title=platform.node() or "this host",
+            version=__version__,
+            interval_ms=round(monitor.config.monitor.interval_s * 1000),
+            now_ms=monitor.clock.now_ms(),
+            csrf=request.scope["state"]["seen"].csrf,
+            sections=await work(_sections, monitor, problems),
+            problems=[attrs.asdict(p) for p in [*monitor.problems, *problems]],
+        )
 
-    @post(f"{API}/range", status_code=200)
-    async def range_data(data: RangeIn) -> dict[str, Any]:
-        """Data of several charts over one time range."""
-        if len(data.queries) > MAX_QUERIES:
-            raise HTTPException(f"at most {MAX_QUERIES} queries", status_code=400)
+    @post(
+        f"{API}/range", status_code=200, tags=["data"],
+        responses={200: ResponseSpec(RangeOut, description="The charts", generate_examples=False)},
+    )  # fmt: skip
+    async def range_data(request: Request[Any, Any, Any], data: RangeIn) -> Response[bytes]:
+        """Data of several charts over one time range, from the level that fits its length."""
+        if data.end - data.start > MAX_SPAN_MS:
+            raise HTTPException("at most 30 years at one time", status_code=400)
         points = min(max(data.points, 2), MAX_POINTS)
-        queries = [_query(q) for q in data.queries]
+        asked = [_query(q) for q in data.queries]
+        until = monitor.clock.monotonic() + QUERY_SECONDS
+        packed = accepts_gzip(request)
 
-        def evaluate() -> list[dict[str, Any]]:
-            return [range_json(monitor.range(q, data.start, data.end, points)) for q in queries]
+        def evaluate() -> tuple[bytes, bool]:
+            charts: list[msgspec.Raw] = []
+            values = 0
+            for query in asked:
+                if monitor.clock.monotonic() > until:
+                    raise Busy("nobody waits for this answer any more")
+                chart, count = chart_json(monitor.range(query, data.start, data.end, points))
+                charts.append(msgspec.Raw(chart))
+                values += count
+                if values > MAX_VALUES:
+                    raise ValueError(
+                        f"over {MAX_VALUES:,} values: ask for fewer points, fewer queries, or the "
+                        "top lines only"
+                    )
+            body = msgspec.json.encode({"results": charts})
+            if packed and len(body) > PACK_FROM:
+                return gzip.compress(body, 1), True
+            return body, False
 
-        return {"results": await work(evaluate)}
+        body, is_packed = await work(evaluate)
+        headers = {"content-encoding": "gzip"} if is_packed else {}
+        headers["vary"] = "accept-encoding"
+        return Response(body, headers=headers, media_type="application/json")
 
-    @get(f"{API}/series")
+    @get(f"{API}/series", tags=["data"])
     async def series(
-        match: list[str], start: int | None = None, end: int | None = None, limit: int = 1000
-    ) -> dict[str, Any]:
+        match: Annotated[list[Text], Parameter(max_items=MAX_SELECTORS)],
+        start: Annotated[int | None, Parameter(ge=0, le=MAX_TIME)] = None,
+        end: Annotated[int | None, Parameter(ge=0, le=MAX_TIME)] = None,
+        limit: int = 1000,
+    ) -> FoundOut:
         """Series that fit any of the selectors."""
 
-        def find() -> dict[str, Any]:
-            found: dict[int, Any] = {}
+        def find() -> FoundOut:
+            found: dict[int, SeriesOut] = {}
             most = min(max(limit, 1), MAX_ROWS)
             for text in match:
                 for one in monitor.store.select(parse_selector(text), start, end, most + 1):
-                    found[one.ref] = {
-                        "ref": one.ref, "labels": one.labels.as_dict(),
-                        "kind": str(one.metric.kind), "unit": one.metric.unit,
-                        "help": one.metric.help,
-                    }  # fmt: skip
-            return {"series": list(found.values())[:most], "truncated": len(found) > most}
+                    found[one.ref] = SeriesOut(
+                        one.ref, one.labels.as_dict(), str(one.metric.kind), one.metric.unit,
+                        one.metric.help,
+                    )  # fmt: skip
+            return FoundOut(list(found.values())[:most], len(found) > most)
 
         return await work(find)  # type: ignore[no-any-return]
 
-    @get(f"{API}/samples")
-    async def samples(ref: int, start: int, end: int, limit: int = 1000) -> dict[str, Any]:
+    @get(f"{API}/samples", tags=["data"])
+    async def samples(
+        ref: Annotated[int, Parameter(ge=0, le=2**53)],
+        start: TimeParameter,
+        end: TimeParameter,
+        limit: int = 1000,
+    ) -> SamplesOut:
         """Raw samples of one series, the newest ``limit``."""
 
-        def read() -> dict[str, Any]:
+        def read() -> SamplesOut:
             column = monitor.store.read([ref], start, end)[0]
             most = min(max(limit, 1), MAX_ROWS)
             values = [finite_or_none(v) for v in column.values[-most:].tolist()]
-            return {"t": column.t_ms[-most:].tolist(), "v": values, "total": len(column)}
+            return SamplesOut(column.t_ms[-most:].tolist(), values, len(column))
 
         return await work(read)  # type: ignore[no-any-return]
 
-    @get(f"{API}/plugins", sync_to_thread=False)
+    @get(f"{API}/widget", tags=["data"])
+    async def widget_data(
+        id: Text, start: TimeParameter, end: TimeParameter, points: int = 300
+    ) -> dict[str, Any]:
+        """Data of a widget whose kind is its plugin's own (``PLUGIN.ID`` as in the dashboard)."""
+        if end <= start or end - start > MAX_SPAN_MS:
+            raise HTTPException("the range must end after its start, at most 30 years after it",
+                                status_code=400)  # fmt: skip
+        for plugin, widget in monitor.widgets():
+            if f"{plugin}.{widget.spec().id}" == id:
+                count = min(max(points, 2), MAX_POINTS)
+                found = await work(widget.data, monitor, start, end, count, workers=strangers)
+                return dict(found or {})
+        raise HTTPException(f"there is no widget {id!r}", status_code=404)
+
+    @get(f"{API}/plugins", sync_to_thread=False, tags=["about"])
     def plugins() -> list[dict[str, Any]]:
         """Installed plugins and how they do."""
         return [attrs.asdict(info) for info in monitor.plugins.discover()]
 
-    @get(f"{API}/metrics", sync_to_thread=False)
-    def metrics() -> list[dict[str, Any]]:
+    @get(f"{API}/metrics", tags=["about"])
+    async def metrics() -> list[MetricOut]:
         """What is known of each metric."""
-        return [{**attrs.asdict(m), "kind": str(m.kind)} for m in monitor.store.metrics()]
+        known = await work(monitor.store.metrics)
+        return [MetricOut(m.name, str(m.kind), m.unit, m.help) for m in known]
 
-    @get(f"{API}/status")
+    @get(f"{API}/status", tags=["about"])
     async def status() -> dict[str, Any]:
-        """For ``barograph status``."""
+        """For ``barograph status``: state, store, sources and problems."""
         stats = await work(monitor.store.stats)
         return {
             "state": str(monitor.state), "version": __version__, "pid": os.getpid(),
             "uptime_seconds": round(time.time() - monitor.started_at, 1),
             "data_dir": str(monitor.config.monitor.directory),
-            "store": {**attrs.asdict(stats), "levels": {str(k): v for k, v in stats.levels.items()}},
+            "store": attrs.asdict(stats) | {"levels": {str(k): n for k, n in stats.levels.items()}},
             "health": attrs.asdict(monitor.health()),
             "sources": [
                 {"name": r.name, "plugin": r.plugin, "state": r.state,
-                 "interval_s": r.source.interval_s, "last_ms": r.last_ms, "errors": r.errors,
+                 "interval_s": r.interval_s, "last_ms": r.last_ms, "errors": r.errors,
                  "duration_seconds": round(r.duration_s, 6), "series": r.intake.series,
                  "last_error": r.last_error}
-                for r in monitor.collector.runners.values()
+                for r in list(monitor.collector.runners.values())
             ],
-            "problems": [attrs.asdict(p) for p in monitor.problems],
+            "problems": [attrs.asdict(p) for p in [*monitor.problems, *problems]],
         }  # fmt: skip
 
-    @post("/login", status_code=303)
+    @post("/login", status_code=303, tags=["page"])
     async def login(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Exchange a token for a session."""
-        form = await request.form()
-        token = str(form.get("token", ""))
-        peer = request.client.host if request.client else "?"
+        """Exchange the form's ``token`` for a session. 429 after ten wrong ones in a minute."""
         headers = {"location": "/"}
-        if sessions is not None:
-            if not sessions.may_try(peer):
-                raise HTTPException("too many attempts; wait a minute", status_code=429)
-            if not sessions.valid_token(token):
-                headers["location"] = "/login?failed=1"
+        if access is not None:
+            asked = asked_of(request.scope)
+            if access.failures.blocked(asked.peer):
+                refusal = too_many_attempts()
+                raise HTTPException(refusal.detail, status_code=429, headers={"retry-after": "60"})
+            form = await request.form()
+            if access.opens(str(form.get("token", ""))):
+                cookie = access.begin(asked.cookie)
+                headers["set-cookie"] = asked.set_cookie(cookie).decode()
             else:
-                headers["set-cookie"] = set_cookie(sessions.begin()).decode()
+                access.failures.add(asked.peer)
+                headers["location"] = "/login?failed=1"
         return Response(b"", headers=headers, status_code=303)
 
-    @post("/logout", status_code=303)
+    @post("/logout", status_code=303, tags=["page"])
     async def logout(request: Request[Any, Any, Any]) -> Response[bytes]:
         """End this session."""
-        if sessions is not None:
-            sessions.end(request.cookies.get(COOKIE, ""))
-        headers = {"location": "/login", "set-cookie": set_cookie("").decode()}
+        asked = asked_of(request.scope)
+        if access is not None:
+            access.end(asked.cookie)
+        headers = {"location": "/login", "set-cookie": asked.set_cookie("").decode()}
         return Response(b"", headers=headers, status_code=303)
 
-    def alive(socket: Any) -> bool:
-        cookie = socket.cookies.get(COOKIE, "")
-        return sessions is None or not cookie or sessions.find(cookie) is not None
+    def alive(scope: Any) -> bool:
+        seen = scope["state"]["seen"]
+        if access is None or seen.session is None:
+            return True
+        if not access.alive(seen.session):
+            return False
+        access.touch(seen.session)
+        return True
 
-    handlers = [health, dashboard, range_data, series, samples, plugins, metrics, status, login,
-                logout, live_route(hub, alive), *_plugin_routes(monitor, work), *_files(STATIC)]  # fmt: skip
+    own = [health, dashboard, range_data, series, samples, widget_data, plugins, metrics, status,
+           login, logout, live_route(hub, alive), file_route(files)]  # fmt: skip
     app = Litestar(
-        handlers,
+        [*own, *routes],
         exception_handlers={Exception: problem},
         openapi_config=OpenAPIConfig(
             title="Barograph", version=__version__, path=f"{API}/openapi",
-            render_plugins=[JsonRenderPlugin()],
+            description="Data and state of one monitor. Errors are problem details (RFC 9457).",
+            render_plugins=[JsonRenderPlugin()], use_handler_docstrings=True,
         ),
+        logging_config=None,  # the root logger is the embedding program's
         debug=False,
     )  # fmt: skip
-    return Guard(app, sessions, hosts)
+    return Guard(app, access, hosts, public | login_files(files), limits)
 
 
 def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """Any error as problem details (RFC 9457); what is not expected only by its id."""
-    status = getattr(error, "status_code", 500)
-    body = {"type": "about:blank", "status": status, "id": secrets.token_hex(6)}
+    """Any error as problem details; what is not expected only by its id."""
+    headers = None
     if isinstance(error, HTTPException):
-        body |= {"title": error.__class__.__name__, "detail": str(error.detail)}
+        headers = error.headers
+        title = HTTPStatus(error.status_code).phrase
+        body = answers.problem_body(error.status_code, title, str(error.detail))
+        if isinstance(error, ValidationException) and error.extra:
+            body["errors"] = error.extra
     else:
-        body |= {"title": "Internal error", "detail": "this is a defect; the log has the id"}
-        print(f"error {body['id']}: {type(error).__name__}: {error}", flush=True)
-    return Response(body, status_code=status, media_type="application/problem+json")
+        body = answers.defect(error)
+    return Response(body, status_code=body["status"], media_type=answers.PROBLEM, headers=headers)
 
 
-def _query(given: QueryIn) -> Any:
+def _query(given: QueryIn) -> RangeQuery:
     try:
         return given.query()
     except ValueError as error:
         raise HTTPException(str(error), status_code=400) from None
 
 
-def range_json(result: RangeResult) -> dict[str, Any]:
-    """A RangeResult for JSON: NaN and infinities as null."""
-
-    def numbers(values: Any) -> Any:
-        return None if values is None else [finite_or_none(v) for v in values.tolist()]
-
-    return {
-        "step_ms": result.step_ms, "level_ms": result.level_ms, "t": result.t_ms.tolist(),
-        "truncated": result.truncated,
-        "series": [
-            {"labels": s.labels, "legend": s.legend, "values": numbers(s.values),
-             "min": numbers(s.minimum), "max": numbers(s.maximum)}
-            for s in result.series
-        ],
-    }  # fmt: skip
-
-
-_ORDER = ("Overview", "CPU", "Memory", "Disk", "Network", "Processes", "Application")
-
-
-def _sections(monitor: PerformanceMonitor) -> list[dict[str, Any]]:
+def _sections(monitor: PerformanceMonitor, problems: list[Problem]) -> list[dict[str, Any]]:
+    """The page's sections in order. A widget that cannot be sent is left out, and told."""
     sections: dict[str, list[dict[str, Any]]] = {}
     for plugin, widget in monitor.widgets():
-        spec = widget.spec()
-        entry = attrs.asdict(spec)
-        entry |= {"plugin": plugin, "id": f"{plugin}.{spec.id}"}
+        try:
+            spec = widget.spec()
+            entry = attrs.asdict(spec) | {"plugin": plugin, "id": f"{plugin}.{spec.id}"}
+            if spec.module:
+                entry["module"] = module_path(plugin, spec.module)
+            msgspec.json.encode(entry)
+        except Exception as error:  # noqa: BLE001 — a stranger's code; told by name
+            what = f"a widget cannot be shown: {type(error).__name__}: {error}"
+            problem = Problem(what, f"plugin {plugin}", "update the plugin", "warning")
+            if problem not in problems:
+                problems.append(problem)
+            continue
         sections.setdefault(spec.section, []).append(entry)
-    names = sorted(sections, key=lambda n: (_ORDER.index(n) if n in _ORDER else 50, n))
-    return [{"name": name, "widgets": sections[name]} for name in names]
-
-
-def _plugin_routes(monitor: PerformanceMonitor, work: Any) -> list[Any]:
-    def mount(name: str, one: Any) -> Any:
-        @route(
-            f"/api/plugins/{name}{one.path}",
-            http_method=list(one.methods),
-            name=f"{name}{one.path}",
-        )
-        async def handler(request: Request[Any, Any, Any]) -> Response[Any]:
-            query = {k: request.query_params.getall(k) for k in request.query_params}
-            asked = PluginRequest(monitor, request.method, request.url.path, query,
-                                  await request.body(), request.headers.get("content-type", ""))  # fmt: skip
-            answer = await work(one.handler, asked)
-            if isinstance(answer, PluginResponse):
-                return Response(
-                    answer.body, status_code=answer.status, media_type=answer.content_type
-                )
-            return Response(answer)
-
-        return handler
-
-    return [mount(name, one) for name, one in monitor.routes()]
-
-
-def _files(folder: Path) -> list[Any]:
-    """The page's files, read once: only what is in this map can be asked for."""
-    files: dict[str, tuple[bytes, bytes, str]] = {}
-    if folder.is_dir():
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and not path.is_symlink():
-                body = path.read_bytes()
-                kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-                name = "/" + path.relative_to(folder).as_posix()
-                files[name] = (body, gzip.compress(body, 9), kind)
-    aliases = {"/": "/index.html", "/login": "/login.html"}
-
-    async def serve(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """A file of the web page."""
-        name = request.url.path
-        found = files.get(aliases.get(name, name))
-        if found is None:
-            raise HTTPException("the page's files are not installed", status_code=404)
-        body, packed, kind = found
-        headers = {"cache-control": "no-cache", "vary": "accept-encoding"}
-        if name.startswith("/assets/"):
-            headers["cache-control"] = "public, max-age=31536000, immutable"
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            headers["content-encoding"] = "gzip"
-            body = packed
-        return Response(body, headers=headers, media_type=kind)
-
-    paths = ["/", "/login", *(name for name in files if name not in aliases.values())]
-    return [get(paths, include_in_schema=False)(serve)]
+    return [{"name": name, "widgets": widgets} for name, widgets in sections.items()]

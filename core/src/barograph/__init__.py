@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from barograph.config import Config as Config
+    from barograph.contracts import WidgetSpec as WidgetSpec
+    from barograph.hookspecs import hookimpl as hookimpl
+    from barograph.instruments.connection import connect as connect
+    from barograph.model import Batch as Batch
+    from barograph.model import Labels as Labels
+    from barograph.model import Metric as Metric
+    from barograph.model import MetricKind as MetricKind
+    from barograph.model import Sample as Sample
+    from barograph.monitor import PerformanceMonitor as PerformanceMonitor
+    from barograph.plugins import PluginManager as PluginManager
+    from barograph.query import RangeQuery as RangeQuery
 
 __version__ = "0.1.0"
 

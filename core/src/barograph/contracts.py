@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from barograph.answer import Answer, Matrix
     from barograph.config import Config
     from barograph.model import Batch, Column, Labels, Matcher, Metric, Ref, Sample, Series, Windows
     from barograph.monitor import PerformanceMonitor
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 class MetricSource(Protocol):
     """Yields samples at each tick (simple path).
 
-    ``name``: unique among sources, ``[a-z0-9_.-]+``. ``interval_s``: seconds between ticks; ticks
-    fall on whole multiples of it since the epoch.
+    ``name``: unique among sources, ``[a-z0-9_.-]+``. ``interval_s``: seconds between ticks, which
+    fall on whole multiples of it since the epoch; ``None``: as ``[monitor] interval`` says.
     """
 
     name: str
-    interval_s: float
+
+    @property
+    def interval_s(self) -> float | None: ...
 
     def collect(self, now_ms: int) -> Iterable[Sample]:
         """The samples of the tick ``now_ms``. Runs in a thread of this source's own.
@@ -51,7 +54,9 @@ class ColumnarSource(Protocol):
     """Declares its series once, then returns one vector a tick (fast path)."""
 
     name: str
-    interval_s: float
+
+    @property
+    def interval_s(self) -> float | None: ...
 
     def series(self) -> Sequence[tuple[Labels, Metric]]:
         """The series, in the order of ``collect_vector``'s values. Called before the first tick,
@@ -123,6 +128,10 @@ class Problem:
 
 class StoreError(Exception):
     """A store cannot do what was asked; the message says what, where, and what to do."""
+
+
+class StoreMissing(StoreError):
+    """There is no store to read yet."""
 
 
 class StoreLocked(StoreError):
@@ -228,6 +237,59 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class PortableStore(Protocol):
+    """What a store can do besides, for ``barograph export`` and ``barograph import``.
+
+    ``format``: "parquet", "csv" or "openmetrics". Both return the number of samples.
+    """
+
+    def export(
+        self, path: Path, format: str, matchers: Sequence[Matcher] = (),
+        t_min: int | None = None, t_max: int | None = None, progress: Progress | None = None,
+        refs: Sequence[int] | None = None,
+    ) -> int:  # fmt: skip
+        """Write the samples of the series that fit all matchers (``refs``: of these series)."""
+        ...
+
+    def import_(self, path: Path, format: str, progress: Progress | None = None) -> int:
+        """Append the samples of a file."""
+        ...
+
+
+# --- query engines --------------------------------------------------------------------------
+
+
+@runtime_checkable
+class QueryEngine(Protocol):
+    """Evaluates expressions over a store.
+
+    Methods may be called from several threads at once. ``cancelled`` is asked between steps of
+    the work: once it says True, the query ends with QueryCancelled. All raise
+    ``barograph.answer.QueryError``: QueryInvalid, QueryFailed, QueryTooLarge, QueryTimeout,
+    QueryCancelled; and what the store raises.
+    """
+
+    name: str
+
+    def check(self, expr: str) -> None:
+        """Whether ``expr`` is an expression. Raises QueryInvalid with what is wrong."""
+        ...
+
+    def instant(
+        self, store: Store, expr: str, t_ms: int, *, cancelled: Callable[[], bool] | None = None
+    ) -> Answer:
+        """The value of ``expr`` at ``t_ms``."""
+        ...
+
+    def range(
+        self, store: Store, expr: str, start_ms: int, end_ms: int, step_ms: int, *,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Matrix:  # fmt: skip
+        """The values of ``expr`` at start, start + step, ... up to end (inclusive)."""
+        ...
+
+
 # --- dashboard widgets ----------------------------------------------------------------------
 
 
@@ -283,7 +345,9 @@ class Route:
     """An HTTP route without its web framework: the server mounts it below ``/api/plugins/NAME``.
 
     ``handler(request)`` runs in a worker thread and returns a JSON-able value, ``bytes`` or
-    ``Response``. ``public`` routes need no token (say why in the plugin's README).
+    ``Response``. ``public`` routes need no token (say why in the plugin's README). ``absolute``:
+    ``path`` is the whole path, as a protocol prescribes it; not below ``/api/barograph`` or
+    ``/api/plugins``. ``max_body``: bytes that a request may send.
     """
 
     path: str
@@ -291,11 +355,13 @@ class Route:
     methods: tuple[str, ...] = ("GET",)
     summary: str = ""
     public: bool = False
+    absolute: bool = False
+    max_body: int = 2**20
 
 
 @attrs.frozen
 class Request:
-    """What a route's handler is given."""
+    """What a route's handler is given; names of ``headers`` in small letters."""
 
     monitor: PerformanceMonitor
     method: str
@@ -303,6 +369,7 @@ class Request:
     query: Mapping[str, Sequence[str]]
     body: bytes = b""
     content_type: str = ""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -312,6 +379,7 @@ class Response:
     body: bytes
     content_type: str = "application/octet-stream"
     status: int = 200
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 # --- servers --------------------------------------------------------------------------------
@@ -352,6 +420,10 @@ class Lifecycle(Protocol):
 
     name: str
 
-    def start(self, monitor: PerformanceMonitor) -> None: ...
+    def start(self, monitor: PerformanceMonitor) -> None:
+        """Begin; return soon, for the monitor's start waits. If it raises, this one is left out."""
+        ...
 
-    def stop(self, deadline_s: float) -> None: ...
+    def stop(self, deadline_s: float) -> None:
+        """End within ``deadline_s``, called in a thread of its own; stopping twice is fine."""
+        ...

@@ -7,8 +7,9 @@ configuration. Every hook that builds objects is given that filled ``config`` (`
 without options). A plugin implements just the hooks it needs, and takes just the arguments it uses.
 
 The answers of all plugins are joined: each returns a list, and the kernel works with all of them,
-in the order of plugin names unless ``[monitor] plugin_order`` says otherwise. A hook that raises
-disables that one plugin, by name and with its reason; all others run.
+in the order of plugin names unless ``[monitor] plugin_order`` says otherwise. A hook that raises,
+or returns what it should not, disables that one plugin, by name and with its reason, until its
+options change; all others run. Every option of ``Config`` has a default.
 
 Module import must be cheap (no numpy, no heavy library): ``barograph --help`` imports every
 plugin. Import the heavy parts inside the hooks.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         ColumnarSource,
         Lifecycle,
         MetricSource,
+        QueryEngine,
         Route,
         Store,
         Widget,
@@ -64,6 +66,13 @@ def barograph_stores(config: Any, data_dir: Path) -> Sequence[Store]:
 
 
 @hookspec
+def barograph_query_engines(config: Any) -> Sequence[QueryEngine]:
+    """What evaluates expressions over a store. An engine is given the store with each query, so
+    it holds no data of its own."""
+    return []
+
+
+@hookspec
 def barograph_widgets(config: Any) -> Sequence[Widget]:
     """What to show on the dashboard. Widgets are sorted by section, then ``order``."""
     return []
@@ -71,7 +80,8 @@ def barograph_widgets(config: Any) -> Sequence[Widget]:
 
 @hookspec
 def barograph_routes(config: Any) -> Sequence[Route]:
-    """HTTP routes, mounted by the server below ``/api/plugins/NAME``."""
+    """HTTP routes, mounted by the server below ``/api/plugins/NAME``, or where a protocol wants
+    them (``Route.absolute``)."""
     return []
 
 

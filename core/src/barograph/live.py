@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 IDLE_MS = 10 * 60_000
 """Series without a new value for so long are forgotten."""
 
+AHEAD_MS = 2_000
+"""A value may be so far ahead of the clock (another thread's, or a small correction)."""
+
 
 class Latest:
     """Arrays by slot; refs of unknown series read as time 0 and NaN."""
@@ -27,15 +29,20 @@ class Latest:
         self._known: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._swept_ms = 0
 
-    def update(self, batch: Batch) -> None:
-        """Take in a batch; late samples change nothing."""
+    def update(self, batch: Batch, now_ms: int) -> None:
+        """Take in a batch; late samples change nothing.
+
+        A value with a time well after ``now_ms`` is of before the clock was set back: any newer
+        one takes its place.
+        """
         if not len(batch):
             return
         with self._lock:
             slots = self._slots(batch.refs)
             times = np.broadcast_to(np.asarray(batch.t_ms, np.float64), len(slots))
             data = self._data
-            newer = times > data[0, slots]
+            held = data[0, slots]
+            newer = (times > held) | (held > now_ms + AHEAD_MS)
             if not newer.all():
                 slots, times = slots[newer], times[newer]
                 values = batch.values[newer]
@@ -43,8 +50,8 @@ class Latest:
                 values = batch.values
             data[2, slots], data[3, slots] = data[0, slots], data[1, slots]
             data[0, slots], data[1, slots] = times, values
-            if len(times) and times[-1] - self._swept_ms > IDLE_MS:
-                self._sweep(int(times[-1]))
+            if abs(now_ms - self._swept_ms) > IDLE_MS:
+                self._sweep(now_ms)
 
     def get(
         self, refs: NDArray[np.int64]
@@ -81,7 +88,12 @@ class Latest:
 
     def _sweep(self, now_ms: int) -> None:
         self._swept_ms = now_ms
-        kept = [(r, s) for r, s in self._slot.items() if self._data[0, s] > now_ms - IDLE_MS]
+        self._known = {}  # arrays of sources whose series have changed since would stay for ever
+        times = self._data[0]
+        kept = [
+            (r, s) for r, s in self._slot.items()
+            if now_ms - IDLE_MS < times[s] <= now_ms + AHEAD_MS
+        ]  # fmt: skip
         if len(kept) * 2 > len(self._slot):
             return
         data = np.zeros((4, max(256, 2 * len(kept))))
@@ -89,7 +101,3 @@ class Latest:
         data[:, : len(kept)] = self._data[:, [slot for _, slot in kept]]
         self._slot = {ref: i for i, (ref, _) in enumerate(kept)}
         self._data, self._known = data, {}
-
-
-def as_refs(refs: Sequence[int]) -> NDArray[np.int64]:
-    return np.asarray(refs, np.int64)

@@ -159,6 +159,10 @@ class Windows:
     counters; for gauges it is computed the same way and ignored). ``sketch_keys`` /
     ``sketch_counts`` hold all windows' quantile sketches one after another; window i owns
     ``sketch_offsets[i]:sketch_offsets[i+1]``, keys rising within it. See ``barograph.sketch``.
+
+    ``span_ms``: the time [start, end) that these windows speak for; ``None``: from the first
+    window's start to the last one's end. Its end may lie within the last window, which then holds
+    only what came before it.
     """
 
     level_ms: int
@@ -173,6 +177,7 @@ class Windows:
     sketch_offsets: NDArray[np.int64]
     sketch_keys: NDArray[np.int32]
     sketch_counts: NDArray[np.int64]
+    span_ms: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.start_ms)

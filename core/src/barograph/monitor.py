@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from barograph.clock import Clock, SystemClock
 from barograph.config import Config
-from barograph.contracts import Problem, Route, Store, StoreError, Widget
+from barograph.contracts import Problem, Route, Store, StoreError, Widget, WidgetSpec
 from barograph.health import Check, Health
-from barograph.model import MetricKind, Sample
+from barograph.lifecycles import Lifecycles
+from barograph.loops import forget_loop, running_loop, watch_loop
 from barograph.plugins import PluginManager
-from barograph.selfmetrics import Meter, SelfSource
+from barograph.reloading import changed_plugins, plugin_sentences, with_next_start
+from barograph.selfmetrics import Meter, SelfSource, store_samples
+from barograph.widgets import section_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from barograph.collector import MetricsCollector, Runner
+    from barograph.model import Batch, Sample
     from barograph.query import RangeQuery
     from barograph.range import RangeResult
 
@@ -43,8 +48,12 @@ class PerformanceMonitor:
     """Collects, stores and rolls up until it is stopped.
 
     ``with PerformanceMonitor(): ...`` watches the host and this process with the defaults;
-    ``async with`` works too. All work is done in threads of its own.
+    ``async with`` works too. All work is done in threads of its own. Methods may be called from
+    any thread.
     """
+
+    store: Store
+    collector: MetricsCollector
 
     def __init__(
         self, config: Config | None = None, *, plugins: PluginManager | None = None,
@@ -58,36 +67,43 @@ class PerformanceMonitor:
         self.started_at = 0.0
         self._given_store = store
         self._own_problems: list[Problem] = []
-        self._lifecycles: list[Any] = []
+        self._lifecycles = Lifecycles()
         self._widgets: list[tuple[str, Widget]] = []
         self._stop = threading.Event()
+        self._changing = threading.RLock()
 
     # --- lifecycle ------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Open the store and begin to collect. Raises StoreError; the state is then ``failed``."""
-        if self.state not in (State.NEW, State.STOPPED):
-            raise RuntimeError(
-                f"the monitor is {self.state}; it can start when it is new or stopped"
-            )
-        self.state = State.STARTING
-        try:
-            self._start()
-        except BaseException:
-            self.state = State.FAILED
-            raise
-        self.state = State.RUNNING
+        with self._changing:
+            if self.state not in (State.NEW, State.STOPPED, State.FAILED):
+                raise RuntimeError(
+                    f"the monitor is {self.state}; it can start when it is new, stopped or failed"
+                )
+            self.state = State.STARTING
+            self._own_problems.clear()
+            try:
+                self._start()
+            except BaseException:
+                self.state = State.FAILED
+                raise
+            self.state = State.RUNNING
+        loop = running_loop()
+        if loop is not None:
+            watch_loop(loop)
 
     def _start(self) -> None:
         from barograph.aggregator import DataAggregator
         from barograph.collector import MetricsCollector
         from barograph.live import Latest
+        from barograph.stores import find_store
         from barograph.writer import Writer
 
         self._stop.clear()
         config = self.config
         self.plugins.load(config)
-        self.store = self._given_store or self._pick_store()
+        self.store = self._given_store or find_store(config, self.plugins)
         self.store.open()
         try:
             folds = [a for _, a in self.plugins.call("barograph_aggregators")]
@@ -107,59 +123,74 @@ class PerformanceMonitor:
                 ceiling=config.monitor.max_series_per_source, labels=config.monitor.labels,
             )  # fmt: skip
             self.meter.reader(self._store_samples)
-            self._lifecycles = [x for _, x in self.plugins.call("barograph_lifecycle")]
-            for lifecycle in self._lifecycles:
-                lifecycle.start(self)
+            self._tell(self._lifecycles.start(self.plugins.call("barograph_lifecycle"), self))
             self._widgets = self.plugins.call("barograph_widgets")
             self._add_source("barograph", SelfSource(self.meter))
             for plugin, source in self.plugins.call("barograph_metric_sources"):
                 self._add_source(plugin, source)
+            self.writer.start()
+            for runner in list(self.collector.runners.values()):
+                self.collector.start(runner)
         except BaseException:
+            self._lifecycles.stop(float(config.monitor.shutdown_deadline) / 2)
+            if hasattr(self, "writer"):
+                self.writer.stop(0.0)
+            self.meter.forget_readers()
             self.store.close()
             raise
-        self.writer.start()
-        for runner in list(self.collector.runners.values()):
-            self.collector.start(runner)
         self.started_at = time.time()
 
-    def _add_source(self, plugin: str, source: Any) -> Any:
+    def _tell(self, problems: Iterable[Problem]) -> None:
+        self._own_problems += [p for p in problems if p not in self._own_problems]
+
+    def _add_source(self, plugin: str, source: Any) -> Runner | None:
         try:
-            if getattr(source, "interval_s", None) is None:
-                source.interval_s = self.config.monitor.interval_s
-            return self.collector.add(plugin, source)
+            return self.collector.add(plugin, source, self.config.monitor.interval_s)
         except (ValueError, AttributeError, TypeError) as error:
             remedy = "the plugin's author can test it with barograph.testing.check_metric_source"
-            self._own_problems.append(Problem(str(error), f"plugin {plugin}", remedy))
+            self._tell([Problem(str(error), f"plugin {plugin}", remedy)])
             return None
 
-    def _pick_store(self) -> Store:
-        wanted = self.config.storage.store
-        found = self.plugins.call("barograph_stores", data_dir=self.config.monitor.directory)
-        for _, store in found:
-            if store.name == wanted:
-                return store  # type: ignore[no-any-return]
-        names = ", ".join(sorted(s.name for _, s in found)) or "none"
-        why = "; ".join(f"{p.where}: {p.what}" for p in self.plugins.problems)
-        raise StoreError(
-            f'no store is named "{wanted}"; installed: {names}' + (f" ({why})" if why else "")
-        )
-
     def stop(self) -> None:
-        """Stop within ``shutdown_deadline``: sources, then the queue, then the store."""
-        if self.state is not State.RUNNING:
-            return
-        self.state = State.STOPPING
+        """Stop within ``shutdown_deadline``: sources, then the queue, then the store.
+
+        What hangs is left behind and told in ``problems``. Does nothing unless running.
+        """
         deadline = float(self.config.monitor.shutdown_deadline)
-        self.collector.stop(deadline / 4)
-        for lifecycle in reversed(self._lifecycles):
+        until = time.monotonic() + deadline
+        held = self._changing.acquire(timeout=deadline / 8)  # a reload may hang in a plugin
+        try:
+            if self.state is not State.RUNNING:
+                return
+            self.state = State.STOPPING
+            self.collector.stop(deadline / 4)
+            self._tell(self._lifecycles.stop(deadline / 8))
+            if not self.writer.stop(max(until - time.monotonic() - deadline / 8, 0.0)):
+                lost = f"{self.writer.queued} ticks were not stored before the end"
+                self._tell([Problem(lost, "store", "see why the store did not take them")])
+            self._close_store(max(until - time.monotonic(), 0.0))
+            self.meter.forget_readers()
+            self.state = State.STOPPED
+            self._stop.set()
+        finally:
+            if held:
+                self._changing.release()
+
+    def _close_store(self, deadline_s: float) -> None:
+        told: list[Problem] = []
+
+        def close() -> None:
             try:
-                lifecycle.stop(deadline / 4)
-            except Exception as error:  # noqa: BLE001 — a stranger's code; told
-                self._own_problems.append(Problem(f"stopping failed: {error}", lifecycle.name))
-        self.writer.stop(deadline / 2)
-        self.store.close()
-        self.state = State.STOPPED
-        self._stop.set()
+                self.store.close()
+            except Exception as error:  # noqa: BLE001 — a store of any plugin; told
+                told.append(Problem(f"closing failed: {error}", "store"))
+
+        thread = threading.Thread(target=close, name="barograph-close", daemon=True)
+        thread.start()
+        thread.join(deadline_s)
+        if thread.is_alive():
+            told.append(Problem("closing takes longer than the shutdown deadline", "store"))
+        self._tell(told)
 
     def __enter__(self) -> PerformanceMonitor:
         self.start()
@@ -170,81 +201,116 @@ class PerformanceMonitor:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self.stop()
+        loop = running_loop()
+        if loop is not None:
+            forget_loop(loop)
 
     async def __aenter__(self) -> PerformanceMonitor:
         import asyncio
 
         await asyncio.to_thread(self.start)
+        watch_loop(asyncio.get_running_loop())
         return self
 
     async def __aexit__(self, *error: object) -> None:
         import asyncio
 
+        forget_loop(asyncio.get_running_loop())
         await asyncio.to_thread(self.stop)
 
-    def install_signals(self, on_reload: Callable[[], None] | None = None) -> None:
-        """SIGTERM and SIGINT end ``wait``; SIGHUP calls ``on_reload``. Main thread only."""
+    def install_signals(
+        self, on_reload: Callable[[], None] | None = None
+    ) -> Callable[[], None]:  # fmt: skip
+        """SIGTERM and SIGINT end ``wait``; SIGHUP calls ``on_reload``. Main thread only.
+
+        Gives a function that puts the handlers of before back.
+        """
+        before: dict[int, Any] = {}
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop.set())
+            before[number] = signal.signal(number, lambda *_: self._stop.set())
         if on_reload is not None and hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: on_reload())
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: on_reload())
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        return restore
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until a signal (or ``stop``) asks for the end."""
         return self._stop.wait(seconds)
 
     def reload(self, config: Config) -> list[str]:
-        """Take over what can change while running; sentences about what cannot.
+        """Take over what can change while running; sentences about what changed, and what cannot.
 
-        Sources of plugins whose options changed start anew; all others miss no tick.
+        Sources of plugins whose options changed start anew; all others miss no tick. A plugin
+        that fails with its new options goes on with its old ones.
         """
-        told: list[str] = []
-        for section, key in (("monitor", "data_dir"), ("monitor", "queue_batches"),
-                             ("monitor", "labels"), ("storage", "store"), ("rollup", "levels"),
-                             ("server", "host"), ("server", "port"), ("server", "no_auth")):  # fmt: skip
-            old = getattr(getattr(self.config, section), key)
-            new = getattr(getattr(config, section), key)
-            if old != new:
-                told.append(f"[{section}] {key} changes from {old} to {new} with the next start")
-        before = {name: (s.enabled, s.options) for name, s in self.config.plugins.items()}
-        after = {name: (s.enabled, s.options) for name, s in config.plugins.items()}
-        changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
-        if self.config.monitor.interval != config.monitor.interval:
-            changed |= {
-                r.plugin for r in self.collector.runners.values() if r.plugin != "barograph"
-            }
-        self.config = config
-        self.plugins.load(config)
+        with self._changing:
+            if self.state is not State.RUNNING:
+                raise RuntimeError(f"the monitor is {self.state}; only a running one reloads")
+            old = self.config
+            told = with_next_start(old, config)
+            changed = changed_plugins(old, config)
+            runners = self.collector.runners
+            paced: set[str] = set()
+            if old.monitor.interval != config.monitor.interval:
+                paced = {n for n, r in runners.items() if r.inherits_interval}
+                told.append(f"[monitor] interval: {len(paced)} sources have it and take it over")
+            self.config = config
+            self.plugins.load(config)
+            owners = {runners[name].plugin for name in paced}
+            found = self.plugins.call("barograph_metric_sources", only=changed | owners)
+            self._replace_sources(found, changed, paced)
+            self._widgets = self.plugins.call("barograph_widgets")
+            infos = {info.name: info for info in self.plugins.discover()}
+            for name in sorted(changed & set(infos)):
+                before = old.plugins.get(name)
+                told += plugin_sentences(infos[name], before is None or before.enabled)
+            return told or ["nothing has changed"]
+
+    def _replace_sources(
+        self, found: list[tuple[str, Any]], changed: set[str], paced: set[str]
+    ) -> None:
+        """Put ``found`` in the place of the sources of ``changed`` plugins, and of ``paced``."""
+        told = {f"plugin {name}" for name in changed}
+        self._own_problems = [p for p in self._own_problems if p.where not in told]
+        failed = {info.name for info in self.plugins.discover() if info.error and info.enabled}
+        gone: dict[str, Runner] = {}
         for name, runner in list(self.collector.runners.items()):
-            if runner.plugin in changed:
+            if runner.plugin not in failed and (runner.plugin in changed or name in paced):
                 self.collector.remove(name)
-        for plugin, source in self.plugins.call("barograph_metric_sources"):
-            if plugin in changed:
-                runner = self._add_source(plugin, source)
-                if runner is not None:
-                    self.collector.start(runner)
-        self._widgets = self.plugins.call("barograph_widgets")
-        told += [f"plugin {name}: options taken over" for name in sorted(changed)]
-        return told or ["nothing has changed"]
+                gone[name] = runner
+        for plugin, source in found:
+            if plugin in changed or getattr(source, "name", "") in paced:
+                new = self._add_source(plugin, source)
+                if new is not None:
+                    before = gone.pop(new.name, None)
+                    if before is not None:
+                        new.intake.adopt(before.intake)
+                    self.collector.start(new)
+        for runner in gone.values():
+            self.collector.end(runner)
 
     # --- what can be asked ------------------------------------------------------------------------
 
     @property
     def problems(self) -> list[Problem]:
         """Everything that a person should know."""
-        out = [*self.plugins.problems, *self._own_problems, *getattr(self.store, "problems", [])]
-        if self.writer.problem is not None:
-            out.append(self.writer.problem)
+        out = [*self.plugins.problems, *self._own_problems]
+        if self.state in (State.NEW, State.STARTING, State.FAILED):
+            return out
+        out += getattr(self.store, "problems", [])
+        out += [p for p in (self.writer.problem, self.writer.housekeeping_problem) if p]
         for runner in list(self.collector.runners.values()):
+            where = f"source {runner.name}"
             if runner.state in ("failing", "hung"):
-                out.append(
-                    Problem(
-                        runner.last_error,
-                        f"source {runner.name}",
-                        "it is asked less often until it works again",
-                        "warning",
-                    )  # fmt: skip
-                )
+                remedy = "it is asked less often until it works again"
+                out.append(Problem(runner.last_error, where, remedy, "warning"))
+            elif runner.intake.complaint:
+                remedy = "what it measures is not complete; see the reason"
+                out.append(Problem(runner.intake.complaint, where, remedy, "warning"))
         return out
 
     def health(self) -> Health:
@@ -253,10 +319,9 @@ class PerformanceMonitor:
             return Health(False, False, [Check("monitor", False, str(self.state))])
         thread = self.writer.thread
         live = thread is not None and thread.is_alive()
-        age = (self.clock.now_ms() - self.writer.last_stored_ms) / 1000
-        limit = max(READY_S, 3 * self.config.monitor.interval_s)
-        flowing = self.writer.last_stored_ms > 0 and age < limit
-        detail = f"last stored {age:.1f} s ago" if self.writer.last_stored_ms else "none stored yet"
+        age = self.writer.stored_age_s
+        flowing = age is not None and age < max(READY_S, 3 * self.config.monitor.interval_s)
+        detail = "none stored yet" if age is None else f"last stored {age:.1f} s ago"
         problem = self.writer.problem
         checks = [
             Check("writer", live, "running" if live else "the writer's thread has ended"),
@@ -266,8 +331,24 @@ class PerformanceMonitor:
         return Health(live, live and flowing and problem is None, checks)
 
     def widgets(self) -> list[tuple[str, Widget]]:
-        """(plugin, widget), by section and order as the page shows them."""
-        return sorted(self._widgets, key=lambda pair: pair[1].spec().order)
+        """(plugin, widget), by section and order as the page shows them.
+
+        A widget that cannot describe itself is left out, and told.
+        """
+        found: list[tuple[tuple[Any, ...], str, Widget]] = []
+        for plugin, widget in self._widgets:
+            try:
+                spec = widget.spec()
+                if not isinstance(spec, WidgetSpec):
+                    raise TypeError(f"spec() gave {type(spec).__name__}")
+                place = (section_rank(spec.section), spec.section, spec.order, spec.title)
+            except Exception as error:  # noqa: BLE001 — a stranger's code; told by name
+                what = f"a widget cannot be shown: {type(error).__name__}: {error}"
+                self._tell([Problem(what, f"plugin {plugin}", "update the plugin", "warning")])
+            else:
+                found.append((place, plugin, widget))
+        found.sort(key=lambda one: one[0])
+        return [(plugin, widget) for _, plugin, widget in found]
 
     def routes(self) -> list[tuple[str, Route]]:
         return self.plugins.call("barograph_routes")
@@ -278,21 +359,25 @@ class PerformanceMonitor:
 
         return evaluate_range(self.store, self.aggregator, query, start_ms, end_ms, points)
 
+    def offer(self, batches: list[Batch]) -> None:
+        """Queue samples for the next commit; refs are the store's. A full queue drops the oldest.
+
+        For those who do not wait: samples of a plugin's own threads.
+        """
+        self.writer.offer(batches)
+
+    def ingest(self, batches: list[Batch]) -> None:
+        """Store samples that come with times of their own; refs are the store's.
+
+        They survive ``kill -9`` from the moment this returns. Raises StoreError.
+        """
+        if self.state is not State.RUNNING:
+            raise StoreError(f"the monitor is {self.state}; only a running one takes samples")
+        self.writer.write_now(batches)
+
     def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call ``callback(now_ms)`` after each commit (in the writer's thread: be quick)."""
         return self.writer.subscribe(callback)
 
     def _store_samples(self) -> Iterable[Sample]:
-        stats = self.store.stats()
-        for name, value, unit, text in (
-            ("barograph_store_disk_bytes", stats.bytes_on_disk, "bytes", "Size of the store"),
-            ("barograph_store_samples", stats.samples, "", "Samples in the store"),
-            ("barograph_store_series", stats.series, "", "Series in the store"),
-            ("barograph_store_chunks", stats.chunks, "", "Sealed chunks in the store"),
-            ("barograph_store_head_samples", stats.head_samples, "", "Samples not sealed yet"),
-            ("barograph_store_log_bytes", stats.log_bytes, "bytes", "Size of the write-ahead log"),
-        ):
-            yield Sample(name, float(value), {}, MetricKind.GAUGE, unit, text)
-        damaged = stats.extra.get("damaged_records", 0)
-        yield Sample("barograph_store_damaged_total", float(damaged), {}, MetricKind.COUNTER, "",
-                     "Damaged records met while reading")  # fmt: skip
+        return store_samples(self.store.stats())

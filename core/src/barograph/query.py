@@ -45,7 +45,9 @@ def parse_selector(text: str) -> list[Matcher]:
         expr = promql_parser.parse(text)
     except ValueError as error:
         raise ValueError(f"bad series selector {text!r}: {error}") from None
-    if not isinstance(expr, promql_parser.VectorSelector) or expr.offset is not None:
+    if not isinstance(expr, promql_parser.VectorSelector) or (
+        expr.offset or expr.at or expr.matchers.or_matchers
+    ):
         raise ValueError(f'{text!r} is not a plain series selector; write name{{label="value"}}')
     theirs = promql_parser.MatchOp
     ops = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from barograph.model import Column, Labels, Series, Windows, is_stale
+from barograph.model import STALE_NAN_BITS, Column, Labels, Series, Windows
 from barograph.query import RangeQuery, parse_selector
 
 if TYPE_CHECKING:
@@ -26,6 +26,20 @@ STEPS_MS = tuple(
 )  # fmt: skip
 MAX_SERIES = 2000
 """Series that one query may read."""
+
+MAX_STEPS = 11_000
+"""Points of one line; a longer range needs fewer points."""
+
+LEAD_MS = 120_000
+"""Samples are read from so long before a range, for rates and for values that still hold."""
+
+MAX_HELD = 600
+"""Steps over which a value holds at most."""
+
+REFRESH_MS = 60_000
+"""A live query looks for its series again after so long, for those that have come back."""
+
+_NONE = np.empty(0, np.int64)
 
 LIVE_MS = 15_000
 """A live value that is older (and older than five intervals) is not shown."""
@@ -82,6 +96,8 @@ def evaluate_range(
     step = step_for(end_ms - start_ms, points)
     first = start_ms // step * step
     n = (end_ms - first) // step + 1
+    if n > MAX_STEPS:
+        raise ValueError(f"the range has {n} points; at most {MAX_STEPS}: ask for a shorter one")
     grid = first + step * np.arange(n, dtype=np.int64)
     found = find(store, query, start_ms, end_ms)
     truncated = len(found) > MAX_SERIES
@@ -95,63 +111,90 @@ def evaluate_range(
         wins = aggregator.windows(refs, level, first - level, end)
         lines = [_from_windows(w, query, first, step, n) for w in wins]
     else:
-        lead = max(10_000, step)
-        columns = store.read(refs, first - lead, end)
-        lines = [_from_column(c, query, first, step, n) for c in columns]
+        lead = -(-LEAD_MS // step)  # steps, computed like the others and then cut off
+        columns = store.read(refs, first - lead * step, end)
+        lines = [_from_column(c, query, first, step, n, lead) for c in columns]
     return RangeResult(step, level, grid, _combine(query, found, lines), truncated)
 
 
-def _from_column(column: Column, query: RangeQuery, first: int, step: int, n: int) -> Any:
+def _from_column(
+    column: Column, query: RangeQuery, first: int, step: int, n: int, lead: int
+) -> Any:
+    first, n = first - lead * step, n + lead
     t, v = column.t_ms, column.values
-    if query.fn != "value":
-        return _rates(t, v, query, first, step, n)
-    keep = ~np.isnan(v) & (t >= first)
-    t, v = t[keep], v[keep]
-    total, low, high = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+    real = ~np.isnan(v)
+    ends = _end_bins(t[real], t[v.view(np.int64) == STALE_NAN_BITS], first, step)
+    make = _means if query.fn == "value" else _rates
+    lines = make(t, v, real, query, first, step, n)
+    if query.fn == "increase":
+        return tuple(None if line is None else line[lead:] for line in lines)
+    gap = _bridge(t[real], step)
+    return tuple(None if line is None else _held(line, gap, ends)[lead:] for line in lines)
+
+
+def _means(
+    t: NDArray[np.int64], v: NDArray[np.float64], real: NDArray[np.bool_],
+    query: RangeQuery, first: int, step: int, n: int,
+) -> Any:  # fmt: skip
+    """Mean, least and greatest value of each step."""
+    t, v = t[real], v[real]
+    mean, low, high = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     if not len(t):
-        return total, low, high
+        return mean, low, high
     bins = (t - first) // step
     starts = np.flatnonzero(np.append(True, bins[1:] != bins[:-1]))
     at = bins[starts]
-    counts = np.diff(np.append(starts, len(bins)))
-    total[at] = np.add.reduceat(v, starts) / counts
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean[at] = np.add.reduceat(v, starts) / np.diff(np.append(starts, len(bins)))
     low[at], high[at] = np.minimum.reduceat(v, starts), np.maximum.reduceat(v, starts)
-    gap = _bridge(t, step)
-    return _held(total, gap), _held(low, gap), _held(high, gap)
+    return mean, low, high
+
+
+def _end_bins(
+    t: NDArray[np.int64], ended: NDArray[np.int64], first: int, step: int
+) -> NDArray[np.int64]:
+    """Steps in which a series ended and did not come back at once."""
+    after = np.searchsorted(t, ended)
+    back = np.append((t - first) // step, np.iinfo(np.int64).max)[after]
+    bins = (ended - first) // step
+    return bins[back > bins]
 
 
 def _bridge(t: NDArray[np.int64], step: int) -> int:
     """Steps over which a value holds when samples come more seldom than steps."""
     if len(t) < 2:
         return 0
-    return min(int(float(np.median(np.diff(t))) * 1.5 // step), 600)
+    return min(int(float(np.median(np.diff(t))) * 1.5 // step), MAX_HELD)
 
 
-def _held(values: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+def _held(values: NDArray[np.float64], steps: int, ends: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values, each held for ``steps`` steps, but not past the end of its series."""
     if steps <= 0:
         return values
-    index = np.where(np.isnan(values), -1, np.arange(len(values)))
-    index = np.maximum.accumulate(index)
-    fresh = (index >= 0) & (np.arange(len(values)) - index <= steps)
-    return np.where(fresh, values[np.maximum(index, 0)], np.nan)
+    at = np.arange(len(values))
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, at))
+    held = (last >= 0) & (at - last <= steps)
+    if len(ends):
+        end = np.append(-1, ends)[np.searchsorted(ends, at, "right")]
+        held &= (end < last) | (at == last)
+    return np.where(held, values[np.maximum(last, 0)], np.nan)
 
 
 def _rates(
-    t: NDArray[np.int64], v: NDArray[np.float64], query: RangeQuery, first: int, step: int, n: int
-) -> Any:
+    t: NDArray[np.int64], v: NDArray[np.float64], real: NDArray[np.bool_],
+    query: RangeQuery, first: int, step: int, n: int,
+) -> Any:  # fmt: skip
+    """Growth of each step, by the second or as it is; not over gaps and ends of the series."""
     out = np.full(n, np.nan)
-    real = ~np.isnan(v)
-    ended = np.array([is_stale(x) for x in v[~real].tolist()], bool)
-    breaks = t[~real][ended] if len(ended) else t[:0]
+    breaks = t[v.view(np.int64) == STALE_NAN_BITS]
     t, v = t[real], v[real]
     if len(t) < 2:
         return out, None, None
     dt = np.diff(t)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         dv = np.diff(v)
     dv = np.where(dv < 0, v[1:], dv)
-    usual = float(np.median(dt))
-    whole = dt <= max(5 * usual, 10_000)
+    whole = dt <= max(5 * float(np.median(dt)), 10_000)
     if len(breaks):
         whole &= np.searchsorted(breaks, t[:-1]) == np.searchsorted(breaks, t[1:])
     inside = whole & (t[1:] >= first)
@@ -160,7 +203,7 @@ def _rates(
     seconds = np.bincount(bins, dt[inside], n)[:n] / 1000
     there = seconds > 0
     out[there] = grown[there] / (seconds[there] if query.fn == "rate" else 1)
-    return (_held(out, _bridge(t, step)) if query.fn == "rate" else out), None, None
+    return out, None, None
 
 
 def _from_windows(w: Windows, query: RangeQuery, first: int, step: int, n: int) -> Any:
@@ -174,18 +217,27 @@ def _from_windows(w: Windows, query: RangeQuery, first: int, step: int, n: int) 
         with np.errstate(invalid="ignore"):
             between = w.first[1:] - w.last[:-1]
         between = np.where(between < 0, w.first[1:], between)
-        close = np.diff(w.start_ms) == w.level_ms
+        spacing = np.diff(w.start_ms)
+        # A window or two without samples is a gap, unless samples come more seldom than windows.
+        seldom = len(w) > 1 and float(np.median(w.count)) < 2
+        near = spacing <= (5 * float(np.median(spacing)) if seldom else w.level_ms)
         grown = w.increase.copy()
-        grown[1:] += np.where(close, between, 0)
-        # The part of its window that a window's own samples and the step before them cover.
-        share = (w.count - 1) / np.maximum(w.count, 1)
-        share[1:] = np.where(close, 1.0, share[1:])
-        seconds = share * w.level_ms / 1000
+        grown[1:] += np.where(near, between, 0)
+        # The time that a window's growth took: from the last sample before it to its own last. A
+        # window that nothing follows may have begun only now: its samples tell how far it is.
+        usual = max(float(np.median(w.count)), 1.0)
+        seconds = w.level_ms / 1000 * np.minimum((w.count - 1) / usual, 1.0)
+        seconds[1:] = np.where(near, spacing / 1000, seconds[1:])
+        if not seldom:
+            partly = np.append(~near, True) & np.append(False, near)
+            seconds = np.where(partly, seconds * np.minimum(w.count / usual, 1.0), seconds)
         amount = np.bincount(at, grown[inside], n)[:n]
         spent = np.bincount(at, seconds[inside], n)[:n]
         there = spent > 0
         mean[there] = amount[there] / (spent[there] if query.fn == "rate" else 1)
-        return mean, None, None
+        held = seldom and query.fn == "rate"
+        return _held(mean, _bridge(w.start_ms, step), _NONE) if held else mean, None, None
+    gap = _bridge(w.start_ms, step)
     counts = np.bincount(at, w.count[inside], n)[:n]
     sums = np.bincount(at, w.sum[inside], n)[:n]
     there = counts > 0
@@ -193,7 +245,7 @@ def _from_windows(w: Windows, query: RangeQuery, first: int, step: int, n: int) 
     starts = np.flatnonzero(np.append(True, at[1:] != at[:-1]))
     low[at[starts]] = np.minimum.reduceat(w.min[inside], starts)
     high[at[starts]] = np.maximum.reduceat(w.max[inside], starts)
-    return mean, low, high
+    return tuple(_held(line, gap, _NONE) if gap > 1 else line for line in (mean, low, high))
 
 
 def _combine(query: RangeQuery, found: Sequence[Series], lines: Sequence[Any]) -> list[RangeSeries]:
@@ -257,14 +309,16 @@ class LiveQuery:
     def __init__(self, query: RangeQuery) -> None:
         self.query = query
         self._version: object = object()
+        self._resolved_ms = 0
         self._refs = np.empty(0, np.int64)
         self._labels: list[Labels] = []
 
     def resolve(self, store: Store, now_ms: int) -> None:
-        """Find the series again if the store has new ones."""
+        """Find the series again if the store has new ones, and now and then."""
         version = getattr(store, "series_version", None)
-        if version is None or version != self._version:
-            self._version = version
+        due = abs(now_ms - self._resolved_ms) >= REFRESH_MS
+        if due or version is None or version != self._version:
+            self._version, self._resolved_ms = version, now_ms
             found = find(store, self.query, now_ms - 600_000, None)[:MAX_SERIES]
             self._refs = np.array([s.ref for s in found], np.int64)
             self._labels = [s.labels for s in found]

@@ -7,6 +7,7 @@ its sorted int32 bucket keys and their counts; merging adds counts, so it is exa
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def quantile_of(windows: Windows, q: float) -> NDArray[np.float64]:
     bounds = windows.sketch_offsets.tolist()
     out: list[float] = [
         quantile(windows.sketch_keys[a:b], windows.sketch_counts[a:b], q)
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in itertools.pairwise(bounds)
     ]
     return np.array(out, np.float64)
 

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from barograph.monitor import PerformanceMonitor
 
 
+SECTIONS = (
+    "Overview", "CPU", "Memory", "Disk", "Network", "Processes", "Application",
+)  # fmt: skip
+"""Headings of the page, in this order; then those that plugins invent, and Barograph's own."""
+
+LAST_SECTION = "Barograph"
+
+
+def section_rank(section: str) -> int:
+    """Where a section comes on the page; those with the same rank go by name."""
+    if section in SECTIONS:
+        return SECTIONS.index(section)
+    return len(SECTIONS) + (section == LAST_SECTION)
+
+
 @attrs.frozen
 class SpecWidget:
     """A widget that its description says all about."""

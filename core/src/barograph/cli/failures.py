@@ -3,39 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-CHECK_FAILED = 1
-MISTAKE = 2
-CANNOT = 3
-NOT_THERE = 4
-DEFECT = 70
-INTERRUPTED = 130
+from barograph.cli.console import say
+
+if TYPE_CHECKING:
+    from barograph.config import Mistake
 
 
 class Failed(click.ClickException):
-    """Ends the command with ``code`` after its message, which says what to do."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.exit_code = code
+    """Ends the command with its class's ``exit_code``; the message says what to do."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         if self.message:
-            click.echo(f"{click.style('error', fg='red', bold=True)}: {self.message}", err=True)
+            say(f"{click.style('error', fg='red', bold=True)}: {self.message}", err=True)
 
 
-class Mistakes(Failed):
+class CheckFailed(Failed):
+    """A check failed; where the check has told all itself, the message is empty."""
+
+    exit_code = 1
+
+
+class Misused(Failed):
+    """A mistake in the call or in the configuration."""
+
+    exit_code = 2
+
+
+class Cannot(Failed):
+    """The store or the server cannot do it: in use, full, port taken."""
+
+    exit_code = 3
+
+
+class NotThere(Failed):
+    """No server runs, or what was named does not exist."""
+
+    exit_code = 4
+
+
+class Defect(Failed):
+    """An error that nobody expected."""
+
+    exit_code = 70
+
+
+class Interrupted(Failed):
+    """Ctrl-C or SIGTERM before it was done."""
+
+    exit_code = 130
+
+
+class Mistakes(Misused):
     """All mistakes of a configuration, a line each, then their number."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         count = f"{len(lines)} mistake{'s' if len(lines) > 1 else ''} in the configuration"
-        super().__init__("\n".join([*lines, count]), MISTAKE)
+        super().__init__("\n".join([*lines, count]))
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.message, err=True)
+        say(self.message, err=True)
 
 
 def translated(error: BaseException) -> Failed | None:
@@ -44,17 +74,17 @@ def translated(error: BaseException) -> Failed | None:
     from barograph.contracts import ServerError, StoreError
 
     if isinstance(error, ConfigErrors):
-        return Mistakes(mistake_lines(error))
+        return Mistakes(mistake_lines(error.mistakes))
     if isinstance(error, StoreError | ServerError):
-        return Failed(str(error), CANNOT)
+        return Cannot(str(error))
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return Failed(f"{where}{error.strerror}", CANNOT)
+        return Cannot(f"{where}{error.strerror}")
     if isinstance(error, KeyboardInterrupt):
-        return Failed("interrupted", INTERRUPTED)
+        return Interrupted("interrupted")
     return None
 
 
-def mistake_lines(errors: Any) -> list[str]:
+def mistake_lines(mistakes: Sequence[Mistake]) -> list[str]:
     """``file:line:column: message``, as compilers write it."""
-    return [f"{m.where}: {m.message}" if m.where else m.message for m in errors.mistakes]
+    return [f"{m.where}: {m.message}" if m.where else m.message for m in mistakes]

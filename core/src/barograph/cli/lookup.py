@@ -42,7 +42,7 @@ def load(
     named: Path | None, overrides: Mapping[str, Any], manager: PluginManager | None = None
 ) -> Config:
     """The configuration that holds for this call. Raises ConfigErrors."""
-    from barograph.config import load_config
+    from barograph.config.load import load_config
     from barograph.plugins import PluginManager
 
     manager = manager or PluginManager()

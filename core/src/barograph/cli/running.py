@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import signal
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from barograph import __version__
-from barograph.cli.failures import CANNOT, Failed, mistake_lines
+from barograph.cli.console import say
+from barograph.cli.failures import Cannot, mistake_lines
 from barograph.cli.lookup import config_option, data_dir_option, find_config, load
+from barograph.cli.signals import Signals
+from barograph.cli.telling import Problems, tell_start
 
 if TYPE_CHECKING:
     from barograph.config import Config
-    from barograph.contracts import Problem, Server
+    from barograph.contracts import Server
     from barograph.monitor import PerformanceMonitor
 
 SERVERS = "barograph.servers"
@@ -40,8 +39,8 @@ def run(
 ) -> None:  # fmt: skip
     """Monitor this host and serve the page until Ctrl-C or SIGTERM.
 
-    SIGHUP reads the configuration again. A listening address other than loopback needs a token in
-    the variable BAROGRAPH_TOKEN.
+    SIGHUP reads the configuration again. Closing its terminal ends the server. A listening address
+    other than loopback needs a token in the variable BAROGRAPH_TOKEN.
     """
     from barograph.monitor import PerformanceMonitor
     from barograph.plugins import PluginManager
@@ -60,40 +59,54 @@ def run(
     server = make_server(monitor, config)
     if server is not None:
         server.bind()
-    monitor.start()
-    told: set[str] = set()
+    problems = Problems(lambda: monitor.problems)
 
     def reload() -> None:
         reload_config(monitor, config_path, overrides)
-        tell_problems(monitor.problems, told)
+        problems.tell()
+
+    def on_hang_up() -> None:
+        signals.in_turn(reload)
 
     def ready(url: str) -> None:
-        signals.ready()
-        tell_problems(monitor.problems, told)
+        if signals.ready():  # SIGHUP came meanwhile
+            signals.in_turn(reload)
+        problems.tell()
+        problems.watch()
         say(f"Open {url}" if url else "Recording; no server is installed, so there is no page")
 
     try:
+        with signals.held():  # half started, it could not be stopped well
+            monitor.start()
         tell_start(monitor)
         if server is not None:
-            server.serve(ready, lambda: signals.in_turn(reload))
+            server.serve(ready, on_hang_up)
         else:
             ready("")
-            signals.wait(reload)
+            signals.wait(on_hang_up)
     finally:
+        problems.end()
+        signals.over()
         monitor.stop()
     say("stopped")
 
 
+def server_point() -> importlib.metadata.EntryPoint | None:
+    """Where the installed server is: the kernel knows none by name."""
+    points = importlib.metadata.entry_points(group=SERVERS)
+    return min(points, key=lambda point: point.name, default=None)
+
+
 def make_server(monitor: PerformanceMonitor, config: Config) -> Server | None:
-    """The installed server (by entry point: the kernel knows none by name), or None."""
-    points = sorted(importlib.metadata.entry_points(group=SERVERS), key=lambda point: point.name)
-    if not points:
+    """The installed server, or None. Raises Failed if it cannot be imported."""
+    point = server_point()
+    if point is None:
         return None
     try:
-        cls = points[0].load()
+        cls = point.load()
     except Exception as error:
-        told = f"the server {points[0].value} cannot be imported: {type(error).__name__}: {error}"
-        raise Failed(f"{told}; install barograph-api anew", CANNOT) from error
+        told = f"the server {point.value} cannot be imported: {type(error).__name__}: {error}"
+        raise Cannot(f"{told}; install barograph-api anew") from error
     server: Server = cls(monitor, config)
     return server
 
@@ -107,84 +120,13 @@ def reload_config(
     try:
         config = load(config_path, overrides, monitor.plugins)
     except ConfigErrors as errors:
-        for line in mistake_lines(errors):
+        for line in mistake_lines(errors.mistakes):
             say(line)
         say("configuration not reloaded: the one before stays in force")
         return
     for sentence in monitor.reload(config):
         say(sentence)
     say("configuration reloaded")
-
-
-class Signals:
-    """Ctrl-C, SIGTERM and SIGHUP from the first moment on.
-
-    Before ``ready``, SIGINT and SIGTERM interrupt what runs (exit code 130). Afterwards the server
-    has its own handlers; without one, ``wait`` is told through a pipe, since a handler may not take
-    a lock that the interrupted code holds.
-    """
-
-    def __init__(self) -> None:
-        self._ready = False
-        self._turn = threading.Lock()
-        self._read, self._write = os.pipe()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._end)
-        signal.signal(signal.SIGHUP, self._hang_up)
-
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        if not self._ready:
-            raise KeyboardInterrupt
-        os.write(self._write, b"e")
-
-    def _hang_up(self, number: int, frame: FrameType | None) -> None:
-        os.write(self._write, b"h")
-
-    def ready(self) -> None:
-        """From now on the end is a clean one."""
-        self._ready = True
-
-    def wait(self, on_reload: Callable[[], None]) -> None:
-        """Until SIGINT or SIGTERM; ``on_reload`` at each SIGHUP."""
-        while os.read(self._read, 1) == b"h":
-            on_reload()
-
-    def in_turn(self, work: Callable[[], None]) -> None:
-        """Run ``work`` in a thread of its own (no event loop waits for it), one at a time."""
-
-        def locked() -> None:
-            with self._turn:
-                try:
-                    work()
-                except Exception as error:  # noqa: BLE001 — told; the server goes on
-                    say(f"reloading failed: {type(error).__name__}: {error}")
-
-        threading.Thread(target=locked, name="reload", daemon=True).start()
-
-
-def tell_start(monitor: PerformanceMonitor) -> None:
-    """Where the data is and what runs."""
-    config = monitor.config
-    say(f"data: {config.monitor.directory}")
-    infos = monitor.plugins.discover()
-    running = [info.name for info in infos if info.enabled and not info.error]
-    off = [info.name for info in infos if not info.enabled]
-    say(f"plugins: {', '.join(running)}" + (f"; switched off: {', '.join(off)}" if off else ""))
-
-
-def tell_problems(problems: list[Problem], told: set[str]) -> None:
-    """A line for each problem that was not told before."""
-    for problem in problems:
-        line = f"{problem.severity}: {problem.where}: {problem.what}"
-        line += f"; {problem.remedy}" if problem.remedy else ""
-        if line not in told:
-            told.add(line)
-            say(line)
-
-
-def say(line: str) -> None:
-    """One line, at once: the output may be a log."""
-    click.echo(line)
 
 
 commands = {"run": run}

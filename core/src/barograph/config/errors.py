@@ -28,10 +28,20 @@ class ConfigErrors(Exception):
         super().__init__("\n".join(str(m) for m in self.mistakes))
 
 
+MAX_WORD = 80
+"""Characters of a wrong word that messages show."""
+
+
+def clipped(word: object) -> str:
+    """A word of the file as messages show it."""
+    text = str(word)
+    return text if len(text) <= MAX_WORD else text[: MAX_WORD - 1] + "…"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean "..."?`` where a known word is near, else the list of known words."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, 1, 0.6)
+    close = difflib.get_close_matches(clipped(word), known, 1, 0.6)
     if close:
         return f'; did you mean "{close[0]}"?'
     return f"; known: {', '.join(known)}" if known else ""

@@ -9,16 +9,26 @@ from typing import Any, get_type_hints
 
 import attrs
 import tomli
-from cattrs import Converter
 
-from barograph.config.errors import ConfigErrors, Mistake, nearest
-from barograph.config.schema import SECTIONS, Config, PluginSettings, type_text
-from barograph.config.units import Duration, Size, parse_duration, parse_size
+from barograph.config.errors import ConfigErrors, Mistake, clipped, nearest
+from barograph.config.places import Keys, Places, toml_places, yaml_places
+from barograph.config.schema import (
+    SECTIONS,
+    Config,
+    PluginSettings,
+    RollupConfig,
+    Unjudged,
+)
+from barograph.config.structure import FromEnv, shown, structure
 
 PREFIX = "BAROGRAPH_"
-RESERVED = {"BAROGRAPH_CONFIG", "BAROGRAPH_TOKEN", "BAROGRAPH_CI", "BAROGRAPH_FULL",
-            "BAROGRAPH_SKIP_WEB"}  # fmt: skip
+RESERVED = {
+    "BAROGRAPH_CONFIG", "BAROGRAPH_TOKEN", "BAROGRAPH_CI", "BAROGRAPH_FULL", "BAROGRAPH_SKIP_WEB",
+}  # fmt: skip
 """Variables with a meaning of their own."""
+
+
+MAX_LEVELS = 8
 
 
 def load_config(
@@ -39,16 +49,14 @@ class _Loader:
         self._path = path
         self._plugins = plugins
         self._mistakes: list[Mistake] = []
-        self._places: dict[tuple[str, ...], tuple[int, int]] = {}
-        self._origin: dict[tuple[str, ...], str] = {}
-        self._convert = converter()
+        self._places: Places = {}
+        self._origin: dict[Keys, str] = {}
 
     def load(self, env: Mapping[str, str], overrides: Mapping[str, Any]) -> Config:
         tree = self._read() if self._path is not None else {}
         for name, text in env.items():
             if name.startswith(PREFIX) and name not in RESERVED:
-                keys = tuple(name[len(PREFIX) :].lower().split("__"))
-                self._put(tree, keys, _plain(text), name)
+                self._put(tree, self._variable(name), FromEnv(text), name)
         for dotted, value in overrides.items():
             keys = tuple(dotted.split("."))
             self._put(tree, keys, value, f"flag --{keys[-1].replace('_', '-')}")
@@ -56,63 +64,70 @@ class _Loader:
         for section, value in tree.items():
             if section == "plugins":
                 continue
-            if section not in SECTIONS:
-                hint = nearest(section, [*SECTIONS, "plugins"])
-                self._mistake((section,), f'unknown section "{section}"{hint}')
-            else:
+            if section in SECTIONS:
                 parts[section] = self._section(section, SECTIONS[section], value)
+            else:
+                self._mistake((str(section),), self._unknown(str(section), value))
         plugins = self._plugin_settings(tree.get("plugins", {}))
-        if self._mistakes:
-            raise ConfigErrors(self._mistakes)
-        config = Config(**parts, plugins=plugins, path=self._path)
-        self._levels(config)
-        if self._mistakes:
-            raise ConfigErrors(self._mistakes)
-        return config
-
-    def _levels(self, config: Config) -> None:
-        levels = config.rollup.levels_ms
-        for fine, coarse in zip((1, *levels), levels, strict=False):
-            if coarse <= 0 or coarse % fine or coarse == fine:
-                self._mistake(
-                    ("rollup", "levels"),
-                    '"levels" in [rollup]: each must be a multiple of the one before, such as '
-                    '["5s", "1m", "5m", "1h"]',
+        self._levels(parts.get("rollup"))
+        for name in parts["monitor"].plugin_order if "monitor" in parts else ():
+            if name not in self._plugins:
+                told = (
+                    f'"plugin_order" in [monitor] names "{clipped(name)}", which is not installed'
                 )
-                return
+                self._mistake(("monitor", "plugin_order"), told + nearest(name, self._plugins))
+        if self._mistakes:
+            raise ConfigErrors(self._mistakes)
+        return Config(**parts, plugins=plugins, path=self._path)
 
     # --- sections -----------------------------------------------------------------------------
 
-    def _section(self, section: str, cls: type, value: Any) -> Any:
-        keys = tuple(section.split("."))
+    def _unknown(self, section: str, value: Any) -> str:
         if not isinstance(value, dict):
-            self._mistake(keys, f"[{section}] must be a table of options, not {value!r}")
+            homes = [name for name, cls in SECTIONS.items() if section in attrs.fields_dict(cls)]
+            if homes:
+                return f'"{section}" stands outside a section; it belongs under [{homes[0]}]'
+        if section in self._plugins:
+            return f"unknown section [{section}]; options of a plugin stand in [plugins.{section}]"
+        return f'unknown section "{clipped(section)}"{nearest(section, [*SECTIONS, "plugins"])}'
+
+    def _section(self, section: str, cls: type, value: Any) -> Any:
+        keys = tuple(section.split(".", 1))
+        if not isinstance(value, dict):
+            self._mistake(keys, f"[{section}] must be a table of options, not {shown(value)}")
             return cls()
         hints = get_type_hints(cls)
-        fields = {field.name: field for field in attrs.fields(cls)}
+        fields = {field.name: field for field in attrs.fields(cls) if field.init}
         chosen: dict[str, Any] = {}
         for key, raw in value.items():
             if key not in fields:
-                message = f'unknown key "{key}" in [{section}]{nearest(str(key), fields)}'
-                self._mistake((*keys, key), message)
+                message = f'unknown key "{clipped(key)}" in [{section}]{nearest(str(key), fields)}'
+                self._mistake((*keys, str(key)), message)
                 continue
             try:
-                chosen[key] = self._value(raw, hints[key], fields[key].metadata)
-            except Exception as error:  # noqa: BLE001 — cattrs wraps what hooks raise
-                self._mistake((*keys, key), f'"{key}" in [{section}]: {_reason(error)}')
-        return cls(**chosen)
+                chosen[fields[key].alias] = structure(raw, hints[key], fields[key].metadata)
+            except ValueError as error:
+                self._mistake((*keys, key), f'"{key}" in [{section}]: {error}')
+        try:
+            return cls(**chosen)
+        except Exception as error:  # noqa: BLE001 — a validator of a plugin's own; told
+            self._mistake(keys, f"[{section}]: {error}")
+            return cls()
 
-    def _value(self, raw: Any, kind: Any, metadata: Mapping[str, Any]) -> Any:
-        value = self._convert.structure(raw, kind)
-        low, high = metadata.get("minimum"), metadata.get("maximum")
-        if low is not None and value < low:
-            raise ValueError(f"must be at least {low}, not {raw!r}")
-        if high is not None and value > high:
-            raise ValueError(f"must be at most {high}, not {raw!r}")
-        choices = metadata.get("choices")
-        if choices is not None and value not in choices:
-            raise ValueError(f"{raw!r} is not one of {', '.join(map(str, choices))}")
-        return value
+    def _levels(self, rollup: RollupConfig | None) -> None:
+        if rollup is None:
+            return
+        levels = rollup.levels_ms
+        pairs = zip((1, *levels), levels, strict=False)
+        rising = all(coarse > 0 and coarse % fine == 0 for fine, coarse in pairs)
+        if not rising or len(set(levels)) < len(levels):
+            wrong = "each must be a multiple of the one before"
+        elif not 1 <= len(levels) <= MAX_LEVELS:
+            wrong = f"there must be one at least, and at most {MAX_LEVELS}"
+        else:
+            return
+        example = 'such as ["5s", "1m", "5m", "1h"]'
+        self._mistake(("rollup", "levels"), f'"levels" in [rollup]: {wrong}, {example}')
 
     def _plugin_settings(self, tree: Any) -> dict[str, PluginSettings]:
         if not isinstance(tree, dict):
@@ -120,67 +135,87 @@ class _Loader:
             tree = {}
         settings: dict[str, PluginSettings] = {}
         for name, value in tree.items():
-            keys = ("plugins", name)
+            keys = ("plugins", str(name))
             if name not in self._plugins:
-                close = nearest(str(name), self._plugins) if self._plugins else ""
-                hint = close if "did you mean" in close else ""
-                message = f'plugin "{name}" is not installed'
-                remedy = f"; install it with: pip install barograph-{name}"
-                self._mistake(keys, message + (hint or remedy))
+                self._mistake(keys, self._not_installed(str(name)))
             elif not isinstance(value, dict):
-                self._mistake(keys, f"[plugins.{name}] must be a table, not {value!r}")
+                told = f"[plugins.{name}] must be a table of options, not {shown(value)}"
+                self._mistake(keys, told)
             else:
                 rest = dict(value)
-                enabled = rest.pop("enabled", True)
-                if not isinstance(enabled, bool):
-                    told = f'"enabled" in [plugins.{name}]: expected true or false, not {enabled!r}'
+                enabled = True
+                try:
+                    enabled = structure(rest.pop("enabled", True), bool, {})
+                except ValueError as error:
+                    told = f'"enabled" in [plugins.{name}]: {error}'
                     self._mistake((*keys, "enabled"), told)
-                    enabled = True
                 settings[name] = PluginSettings(enabled, self._options(name, rest))
         for name in self._plugins:
             if name not in settings:
                 settings[name] = PluginSettings(True, self._options(name, {}))
         return settings
 
+    def _not_installed(self, name: str) -> str:
+        hint = nearest(name, self._plugins)
+        if "did you mean" not in hint:
+            plain = re.fullmatch(r"[A-Za-z0-9._-]{1,60}", name)
+            hint = f"; install it with: pip install barograph-{name}" if plain else ""
+        return f'plugin "{clipped(name)}" is not installed{hint}'
+
     def _options(self, name: str, rest: dict[str, Any]) -> Any:
         cls = self._plugins[name]
+        if cls is Unjudged:
+            return None
         if cls is not None:
             return self._section(f"plugins.{name}", cls, rest)
         for key in rest:
-            message = f'unknown key "{key}" in [plugins.{name}]: this plugin has no options'
-            self._mistake(("plugins", name, key), message)
+            message = (
+                f'unknown key "{clipped(key)}" in [plugins.{name}]: this plugin has no options'
+            )
+            self._mistake(("plugins", name, str(key)), message)
         return None
 
     # --- where things stand ---------------------------------------------------------------------
 
-    def _mistake(self, keys: tuple[str, ...], message: str) -> None:
+    def _mistake(self, keys: Keys, message: str) -> None:
         where = self._origin.get(keys, "")
         if not where and self._path is not None:
-            at = self._places.get(keys) or self._places.get(keys[:-1])
+            above = (keys[:n] for n in range(len(keys), 0, -1))
+            at = next((self._places[k] for k in above if k in self._places), None)
             where = f"{self._path}:{at[0]}:{at[1]}" if at else str(self._path)
-        self._mistakes.append(Mistake(where, ".".join(map(str, keys)), message))
+        self._mistakes.append(Mistake(where, ".".join(keys), message))
 
-    def _put(self, tree: dict[str, Any], keys: tuple[str, ...], value: Any, origin: str) -> None:
-        for depth in range(1, len(keys) + 1):
-            self._origin.setdefault(keys[:depth], origin)
-        self._origin[keys] = origin
+    def _variable(self, name: str) -> Keys:
+        """Keys of ``BAROGRAPH_SECTION__KEY``; a plugin's ``-`` and ``.`` are written ``_``."""
+        keys = tuple(name[len(PREFIX) :].lower().split("__"))
+        if len(keys) > 1 and keys[0] == "plugins" and keys[1] not in self._plugins:
+            plain = {re.sub(r"[-.]", "_", plugin.lower()): plugin for plugin in self._plugins}
+            keys = ("plugins", plain.get(keys[1], keys[1]), *keys[2:])
+        return keys
+
+    def _put(self, tree: dict[str, Any], keys: Keys, value: Any, origin: str) -> None:
         node = tree
-        for key in keys[:-1]:
-            below = node.setdefault(key, {})
+        for depth, key in enumerate(keys[:-1], 1):
+            below = node.get(key, {})
             if not isinstance(below, dict):
-                below = node[key] = {}
-            node = below
+                message = f"[{clipped('.'.join(keys[:depth]))}] must be a table, not {shown(below)}"
+                self._mistake(keys[:depth], message)
+                below = {}
+            if key not in node:
+                self._origin[keys[:depth]] = origin
+            node[key] = node = dict(below)  # a copy: YAML aliases share one
         node[keys[-1]] = value
+        self._origin[keys] = origin
 
     def _read(self) -> dict[str, Any]:
         assert self._path is not None
         try:
-            text = self._path.read_bytes().decode("utf-8")
-        except OSError as error:
-            told = f"cannot read the configuration: {error.strerror or error}"
-            raise ConfigErrors([Mistake(str(self._path), "", told)]) from None
+            text = self._path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             told = f"the configuration is not UTF-8 text: byte {error.start}"
+            raise ConfigErrors([Mistake(str(self._path), "", told)]) from None
+        except (OSError, ValueError) as error:
+            told = f"cannot read the configuration: {getattr(error, 'strerror', None) or error}"
             raise ConfigErrors([Mistake(str(self._path), "", told)]) from None
         tree = self._yaml(text) if self._path.suffix in (".yaml", ".yml") else self._toml(text)
         if not isinstance(tree, dict):
@@ -191,24 +226,15 @@ class _Loader:
     def _toml(self, text: str) -> Any:
         try:
             tree = tomli.loads(text)
-        except (tomli.TOMLDecodeError, RecursionError) as error:
-            line = re.search(r"line (\d+), column (\d+)", str(error))
-            where = f"{self._path}:{line[1]}:{line[2]}" if line else str(self._path)
-            told = f"not valid TOML: {str(error).split(' (at')[0]}"
+            self._places = toml_places(text)
+        except (ValueError, RecursionError) as error:
+            found = re.search(r"line (\d+), column (\d+)", str(error))
+            lines = text.rstrip("\n").split("\n")
+            at = f"{found[1]}:{found[2]}" if found else f"{len(lines)}:{len(lines[-1]) + 1}"
+            told_where = found or "end of document" in str(error)
+            where = f"{self._path}:{at}" if told_where else str(self._path)
+            told = f"not valid TOML: {_first_line(str(error).split(' (at')[0])}"
             raise ConfigErrors([Mistake(where, "", told)]) from None
-        section: tuple[str, ...] = ()
-        for number, line_text in enumerate(text.splitlines(), 1):
-            header = re.match(r"\s*\[\[?\s*([^\[\]]+?)\s*\]", line_text)
-            if header:
-                section = _split_key(header[1])
-                for depth in range(1, len(section) + 1):
-                    self._places.setdefault(section[:depth], (number, line_text.index("[") + 1))
-                continue
-            key = re.match(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=", line_text)
-            if key:
-                keys = section + _split_key(key[1])
-                column = len(line_text) - len(line_text.lstrip()) + 1
-                self._places.setdefault(keys, (number, column))
         return tree
 
     def _yaml(self, text: str) -> Any:
@@ -217,77 +243,19 @@ class _Loader:
         try:
             node = yaml.compose(text, yaml.SafeLoader)
             tree = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001 — it raises what it likes for odd tags
             mark = getattr(error, "problem_mark", None)
             where = f"{self._path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self._path)
-            told = f"not valid YAML: {getattr(error, 'problem', None) or error}"
+            told = f"not valid YAML: {_first_line(getattr(error, 'problem', None) or str(error))}"
             raise ConfigErrors([Mistake(where, "", told)]) from None
-
-        def walk(node: Any, keys: tuple[str, ...]) -> None:
-            if isinstance(node, yaml.MappingNode) and len(keys) < 8:
-                for name, value in node.value:
-                    below = (*keys, str(name.value))
-                    self._places[below] = (name.start_mark.line + 1, name.start_mark.column + 1)
-                    walk(value, below)
-
-        walk(node, ())
+        self._places, twice = yaml_places(node)
+        for keys, (line, column) in twice:
+            where = f"{self._path}:{line}:{column}"
+            self._mistakes.append(
+                Mistake(where, ".".join(keys), f'"{clipped(keys[-1])}" stands twice')
+            )
         return {} if tree is None else tree
 
 
-def converter() -> Converter:
-    """cattrs with our units, and without silent conversions ("3" is no number, true no integer)."""
-    out = Converter()
-
-    def exact(kind: type, *accepted: type) -> None:
-        def structure(value: Any, _: Any) -> Any:
-            if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
-                raise ValueError(f"expected {_article(type_text(kind))}, not {value!r}")
-            return kind(value)
-
-        out.register_structure_hook(kind, structure)
-
-    exact(str, str)
-    exact(int, int)
-    exact(float, int, float)
-    exact(bool, bool)
-    exact(Path, str, Path)
-    out.register_structure_hook(Duration, lambda v, _: parse_duration(v))
-    out.register_structure_hook(Size, lambda v, _: parse_size(v))
-
-    def texts(value: Any, kind: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"expected a {type_text(kind)}, not {value!r}")
-        inner = Duration if kind == tuple[Duration, ...] else str
-        return tuple(out.structure(v, inner) for v in value)
-
-    def table(value: Any, _: Any) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError(f"expected a table of texts, not {value!r}")
-        return {out.structure(k, str): out.structure(v, str) for k, v in value.items()}
-
-    for kind, hook in (
-        (tuple[str, ...], texts), (tuple[Duration, ...], texts), (Mapping[str, str], table)
-    ):  # fmt: skip
-        out.register_structure_hook_func(lambda t, k=kind: t == k, hook)
-    return out
-
-
-def _article(words: str) -> str:
-    return words if words.startswith("true") else f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
-
-
-def _reason(error: BaseException) -> str:
-    inner = getattr(error, "exceptions", None)
-    return _reason(inner[0]) if inner else str(error)
-
-
-def _split_key(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in text.split("."))
-
-
-def _plain(text: str) -> Any:
-    """An environment variable's text as the TOML value it looks like, else as text."""
-    try:
-        return tomli.loads(f"v = {text}")["v"]
-    except (tomli.TOMLDecodeError, RecursionError):
-        return text
+def _first_line(text: str) -> str:
+    return text.split("\n")[0][:200]

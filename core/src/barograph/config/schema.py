@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 
-from barograph.config.units import Duration, Size, duration_text, parse_duration, parse_size
+from barograph.config.units import Duration, Size, parse_duration, parse_size, value_text
 
 
 def option(
@@ -18,10 +20,15 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: Sequence[Any] | None = None,
+    check: Callable[[Any], None] | None = None,
 ) -> Any:
-    """An attrs field with its documentation and bounds; durations and sizes may be text."""
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "choices": choices}
-    metadata["written"] = default
+    """An attrs field with its documentation and bounds; durations and sizes may be text.
+
+    ``check`` is given the value and raises ValueError with what is wrong with it.
+    """
+    metadata = {
+        "help": help, "minimum": minimum, "maximum": maximum, "choices": choices, "check": check,
+    }  # fmt: skip
     return attrs.field(default=default, metadata=metadata)
 
 
@@ -50,6 +57,17 @@ def default_data_dir() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "share") / "barograph"
 
 
+def _label_names(labels: Mapping[str, str]) -> None:
+    for name in labels:
+        if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name, re.ASCII) or name.startswith("__"):
+            raise ValueError(f'{name!r} is no label name; use letters, digits and "_"')
+
+
+def _not_empty(text: str) -> None:
+    if not text.strip():
+        raise ValueError("must not be empty")
+
+
 @options
 class MonitorConfig:
     """``[monitor]``"""
@@ -61,8 +79,10 @@ class MonitorConfig:
     shutdown_deadline: Duration = option("2s", help="Time that stopping may take", minimum=0.1)
     max_series_per_source: int = option(20_000, help="Series of one source; more are dropped "
                                         "and counted", minimum=1)  # fmt: skip
-    queue_batches: int = option(256, help="Batches that wait for the store", minimum=1)
-    labels: Mapping[str, str] = option({}, help="Labels that every series gets")
+    queue_batches: int = option(256, help="Batches that wait for the store", minimum=1,
+                                maximum=100_000)  # fmt: skip
+    labels: Mapping[str, str] = option({}, help="Labels that every series gets",
+                                        check=_label_names)  # fmt: skip
 
     @property
     def interval_s(self) -> float:
@@ -77,7 +97,7 @@ class MonitorConfig:
 class ServerConfig:
     """``[server]``"""
 
-    host: str = option("127.0.0.1", help="Address to listen on")
+    host: str = option("127.0.0.1", help="Address to listen on", check=_not_empty)
     port: int = option(10132, help="Port to listen on", minimum=0, maximum=65535)
     no_auth: bool = option(False, help="No token needed; on a loopback address only")
     allowed_hosts: tuple[str, ...] = option((), help="Host names by which browsers may come")
@@ -104,6 +124,12 @@ class RollupConfig:
     @property
     def levels_ms(self) -> tuple[int, ...]:
         return tuple(round(level * 1000) for level in self.levels)
+
+
+@options
+class Unjudged:
+    """Stands for the option class of a plugin that could not be imported: whatever its section
+    holds is neither right nor wrong until the plugin works again."""
 
 
 @attrs.frozen
@@ -155,44 +181,58 @@ def describe(plugin_configs: Mapping[str, type]) -> list[OptionDoc]:
             docs.append(OptionDoc(section, "enabled", "true or false", "true", text))
         hints = get_type_hints(cls)
         for field in attrs.fields(cls):
-            docs.append(
-                OptionDoc(
-                    section,
-                    field.name,
-                    type_text(hints[field.name]),
-                    toml_text(field.default, hints[field.name]),
-                    field.metadata.get("help", ""),
-                )  # fmt: skip
-            )
+            if not field.init:
+                continue
+            kind = hints[field.name]
+            default = toml_text(default_of(field), kind)
+            text = field.metadata.get("help", "")
+            docs.append(OptionDoc(section, field.name, type_text(kind), default, text))
     return docs
+
+
+def default_of(field: attrs.Attribute[Any]) -> Any:
+    """An option's default. Raises TypeError if it has none."""
+    made: Any = field.default
+    if made is attrs.NOTHING or getattr(made, "takes_self", False):
+        raise TypeError(f'option "{field.name}" needs a default')
+    return made.factory() if hasattr(made, "factory") else made
+
+
+def is_tables(kind: Any) -> bool:
+    """Whether a type is a list of tables: ``tuple[C, ...]`` of an option class C."""
+    inner = get_args(kind)
+    return get_origin(kind) is tuple and len(inner) == 2 and attrs.has(inner[0])
 
 
 def type_text(kind: Any) -> str:
     """A type in the words of the person who writes the file."""
+    if is_tables(kind):
+        return "list of tables"
     names = {Duration: "duration", Size: "size", str: "text", int: "integer", float: "number",
              bool: "true or false", Path: "path", tuple[str, ...]: "list of texts",
-             tuple[Duration, ...]: "list of durations"}  # fmt: skip
-    return names.get(kind, "table of texts")
+             tuple[Duration, ...]: "list of durations",
+             Mapping[str, str]: "table of texts"}  # fmt: skip
+    return names.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def toml_text(value: Any, kind: Any) -> str:
     """A default as it stands in the file."""
-    if kind is Duration:
-        return f'"{duration_text(value)}"'
-    if kind is Size:
-        for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-            if value and value % size == 0:
-                return f'"{value // size}{unit}"'
-        return str(value)
+    if kind is Duration or kind is Size:
+        text = value_text(value, kind)
+        return text if text.isdigit() else f'"{text}"'
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Path):
-        return '""' if value == Path() else f'"{value}"'
+        return '""' if value == Path() else json.dumps(str(value), ensure_ascii=False)
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False)  # TOML's basic strings hold all of JSON's
     if isinstance(value, tuple):
         inner = Duration if kind == tuple[Duration, ...] else str
         return "[" + ", ".join(toml_text(v, inner) for v in value) + "]"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k} = {toml_text(v, str)}" for k, v in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(k)} = {toml_text(v, str)}" for k, v in value.items())
+            + "}"
+        )
     return str(value)

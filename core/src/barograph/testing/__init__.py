@@ -9,12 +9,14 @@ from barograph.testing.checks import (
     check_store,
     check_widget,
 )
+from barograph.testing.queries import check_query_engine
 
 __all__ = [
     "check_aggregator",
     "check_command",
     "check_lifecycle",
     "check_metric_source",
+    "check_query_engine",
     "check_route",
     "check_store",
     "check_widget",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from barograph.contracts import Aggregator, ColumnarSource, Store, WidgetSpec
-from barograph.model import Batch, Column, Labels, Matcher, Metric, Sample
+from barograph.model import Batch, Column, Labels, Matcher, Metric, MetricKind
 from barograph.query import parse_selector
 from barograph.selfmetrics import Meter
 from barograph.sources import Intake
@@ -19,29 +20,60 @@ from barograph.sources import Intake
 NOW_MS = 1_700_000_000_000
 
 
+UNITS = ("seconds", "bytes", "ratio", "celsius", "hertz", "rpm", "cores")
+"""Units that a metric's name ends with, before ``_total``."""
+
+
 def check_metric_source(source: Any, ticks: int = 2) -> None:
-    """Names, interval, and ``ticks`` collections whose every sample would be stored."""
-    assert re.fullmatch(r"[a-z0-9_.-]+", source.name), f"source name {source.name!r} is not plain"
+    """Names, interval, and ``ticks`` collections whose every sample would be stored.
+
+    Each metric has one sentence of help, a name that says its unit, and ``_total`` at its end if,
+    and only if, it is a counter (a histogram's parts, ``_bucket``, ``_sum`` and ``_count``, too).
+    """
+    name = source.name
+    assert isinstance(name, str), f"source name {name!r} is no text"
+    assert re.fullmatch(r"[a-z0-9_.-]+", name), f"source name {name!r} is not plain"
     if source.interval_s is not None:
-        assert source.interval_s > 0, f"{source.name}: interval_s must be positive"
+        assert source.interval_s > 0, f"{name}: interval_s must be positive"
     meter = Meter()
     seen: dict[Labels, int] = {}
+    metrics: dict[str, Metric] = {}
 
     def intern(series: Any) -> Any:
-        return np.array([seen.setdefault(labels, len(seen) + 1) for labels, _ in series], np.int64)
+        for labels, metric in series:
+            seen.setdefault(labels, len(seen) + 1)
+            metrics.setdefault(metric.name, metric)
+            assert labels.name == metric.name, f"{name}: {labels} has the metric {metric.name}"
+        return np.array([seen[labels] for labels, _ in series], np.int64)
 
-    intake = Intake(source.name, intern, meter, 20_000, {})
+    intake = Intake(name, intern, meter, 20_000, {})
     for i in range(ticks):
         now = NOW_MS + i * 1000
         if isinstance(source, ColumnarSource):
             intake.vector(source, now)
         else:
-            found = list(source.collect(now))
-            assert all(isinstance(s, Sample) for s in found), f"{source.name}: not all are Sample"
-            intake.samples(found, now)
-    for sample in meter.samples():
-        assert sample.value == 0, (
-            f"{source.name}: {sample.value:g} samples are {dict(sample.labels)}"
+            intake.samples(source.collect(now), now)
+        assert not intake.complaint, f"{name}: {intake.complaint}"
+    for metric in metrics.values():
+        _check_metric(name, metric)
+
+
+def _check_metric(source: str, metric: Metric) -> None:
+    name = metric.name
+    assert metric.help, f"{source}: {name} has no help: say in a few words what it is"
+    part = name.endswith(("_bucket", "_sum", "_count"))
+    if metric.kind is MetricKind.COUNTER:
+        assert name.endswith("_total") or part, f"{source}: counter {name} must end with _total"
+    else:
+        assert not name.endswith("_total"), f"{source}: {name} ends with _total but is no counter"
+    base = re.sub(r"_(total|bucket|sum|count)$", "", name)
+    for unit in UNITS:
+        if base.endswith(f"_{unit}") and not (part and unit != metric.unit):
+            assert metric.unit == unit, f"{source}: {name} must have the unit {unit!r}"
+    if metric.unit in UNITS and not part:
+        assert base.endswith(f"_{metric.unit}"), (
+            f"{source}: {name} has the unit {metric.unit!r} and must be named after it: "
+            f"{base}_{metric.unit}"
         )
 
 
@@ -96,17 +128,29 @@ def check_store(make: Callable[[Path], Store], folder: Path) -> None:
             store.open()
 
 
+KINDS = ("timeseries", "stat", "table")
+"""Kinds of widgets that the page draws itself."""
+
+
 def check_widget(widget: Any) -> None:
-    """A complete description whose selectors parse."""
+    """A complete description whose selectors parse, and a method ``data``."""
     spec = widget.spec()
     assert isinstance(spec, WidgetSpec), "spec() must return a WidgetSpec"
     assert spec.id, "widget without id"
     assert spec.title, f"{spec.id}: no title"
+    assert spec.section, f"{spec.id}: no section"
     assert spec.help, f"{spec.id}: say what it shows and why it matters (help)"
+    assert spec.kind in KINDS or spec.module, (
+        f"{spec.id}: kind {spec.kind!r} is none of the page's own ({', '.join(KINDS)}) and no "
+        "module defines it"
+    )
     for query in spec.queries:
         for text in query.match:
             parse_selector(text)
+        assert query.fn in ("value", "rate", "increase"), f"{spec.id}: fn {query.fn!r}"
+        assert query.agg in ("none", "sum", "mean", "min", "max"), f"{spec.id}: agg {query.agg!r}"
     json.dumps(dict(spec.options))
+    assert callable(getattr(widget, "data", None)), f"{spec.id}: no method data"
 
 
 def check_route(route: Any) -> None:
@@ -114,6 +158,8 @@ def check_route(route: Any) -> None:
     assert route.path.startswith("/"), f"route path {route.path!r} must start with /"
     assert ".." not in route.path, f"route path {route.path!r} climbs"
     assert callable(route.handler), f"{route.path}: handler is not callable"
+    assert route.summary, f"{route.path}: no summary"
+    assert route.methods, f"{route.path}: no methods"
     assert set(route.methods) <= {"GET", "POST", "PUT", "PATCH", "DELETE"}, f"{route.path}: methods"
 
 
@@ -126,9 +172,15 @@ def check_command(command: Any) -> None:
     assert command.help, f"command {command.name} has no help"
 
 
-def check_lifecycle(lifecycle: Any, monitor: Any) -> None:
-    """Starts with a monitor and stops in time, twice."""
+def check_lifecycle(lifecycle: Any, monitor: Any, deadline_s: float = 1.0) -> None:
+    """Starts with a monitor and stops within its deadline, twice, and once more when stopped."""
     assert lifecycle.name, "a lifecycle object needs a name"
     for _ in range(2):
         lifecycle.start(monitor)
-        lifecycle.stop(1.0)
+        for _ in range(2):
+            began = time.monotonic()
+            lifecycle.stop(deadline_s)
+            took = time.monotonic() - began
+            assert took < 2 * deadline_s, (
+                f"{lifecycle.name}: stop({deadline_s:g}) took {took:.1f} s"
+            )

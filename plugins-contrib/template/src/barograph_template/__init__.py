@@ -1,12 +1,16 @@
-"""A plugin to copy: one metric source with one option, and a chart of it."""
+"""A plugin to copy: one metric source with two options, and a chart of it."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from barograph import Sample, hookimpl
 from barograph.config import Duration, option, options
+
+if TYPE_CHECKING:
+    from barograph.contracts import MetricSource, Widget
 
 
 @options
@@ -32,5 +36,22 @@ class TemplateSource:
 
 
 @hookimpl
-def barograph_metric_sources(config: Config) -> list[TemplateSource]:
+def barograph_metric_sources(config: Config) -> Sequence[MetricSource]:
     return [TemplateSource(config)]
+
+
+@hookimpl
+def barograph_widgets() -> Sequence[Widget]:
+    from barograph.widgets import chart, query  # only when something is shown
+
+    return [
+        chart(
+            "random",
+            "Random value",
+            query("template_random_value", legend="value"),
+            section="Template",
+            minimum=0,
+            help="The example metric of the template plugin.",
+            bad="Nothing is: it is random.",
+        )
+    ]

@@ -19,12 +19,13 @@ class Config:
     interval: Duration = option("5s", help="Time between looks at all processes", minimum=1)
     top: int = option(10, help="How many process names to show by CPU, and by memory", minimum=1,
                       maximum=100)  # fmt: skip
-    watch: tuple[str, ...] = option((), help="Processes to follow closely: names (globs) or pids")
+    watch: tuple[str, ...] = option((), help="Processes to follow closely: names (globs), each "
+                                    "summed as one, or pids")  # fmt: skip
 
 
 @hookimpl
 def barograph_metric_sources(config: Config) -> Sequence[MetricSource]:
-    from barograph_process.source import ProcessSource  # psutil: only when it runs
+    from barograph_process.source import ProcessSource
 
     return [ProcessSource(config)]
 
@@ -61,7 +62,7 @@ def barograph_widgets() -> Sequence[Widget]:
         chart(
             "processes",
             "Processes",
-            query("system_processes", legend="processes"),
+            query("system_process_count", legend="processes"),
             section="Processes",
             order=30,
             minimum=0,

@@ -1,157 +1,147 @@
-"""One look at all processes, by /proc where there is one (a tenth of psutil's time)."""
+"""The process source: top N by name, chosen processes, and this one."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import attrs
-import psutil
-
 from barograph.model import MetricKind, Sample
+from barograph_process.proc import PROC, Seen, look, open_files
 
 if TYPE_CHECKING:
     from barograph_process import Config
 
 MAX_WATCHED = 50
-"""Watched processes at one time: bounds the series."""
+"""Names and pids that are followed at one time: bounds the series."""
 
-STAY_TICKS = 6
+MAX_OPEN_LOOKS = 200
+"""Processes whose open files are counted in one look (each is a directory to read)."""
+
+STAY_LOOKS = 6
 """A name stays among the top for so many looks after it fell out, so that series last."""
 
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+SELF = "self"
+"""What this process is called in the label ``process``, whatever its name and pid."""
 
-
-@attrs.frozen
-class Seen:
-    """A process at one look: CPU seconds since its start, resident bytes, threads."""
-
-    pid: int
-    name: str
-    cpu_s: float
-    rss: int
-    threads: int
+Group = tuple[str, str]  # labels process and pid
 
 
 class ProcessSource:
-    """Sums by process name for the top N; details for watched processes and for this one."""
+    """Sums by process name for the top N; details for watched processes and for this one.
+
+    Watched by name, processes are summed as one: their series stay when pids come and go. CPU time
+    is summed from each process's growth, so that one that ends takes nothing away.
+    """
 
     name = "process"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self, config: Config, *, proc: str = PROC, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.interval_s = float(config.interval)
-        self._config = config
-        self._before: dict[int, float] = {}
-        self._before_ms = 0
+        self._config, self._proc, self._now = config, proc, now
+        self._before: dict[tuple[int, float], float] | None = None  # (pid, started): CPU seconds
+        self._looked_at = 0.0
         self._staying: dict[str, dict[str, int]] = {"cpu": {}, "memory": {}}
+        self._spent: dict[Group, float] = {}  # CPU seconds of watched groups
 
     def collect(self, now_ms: int) -> Iterable[Sample]:
-        seen = list(look())
-        seconds = (now_ms - self._before_ms) / 1000
-        cpu: dict[str, float] = {}
-        memory: dict[str, float] = {}
-        for process in seen:
-            spent = process.cpu_s - self._before.get(process.pid, process.cpu_s)
-            cpu[process.name] = cpu.get(process.name, 0.0) + max(spent, 0.0)
-            memory[process.name] = memory.get(process.name, 0.0) + process.rss
-        yield Sample("system_processes", len(seen), {}, MetricKind.GAUGE, "", "Processes")
-        if self._before_ms and seconds > 0:
+        at = self._now()
+        seen = list(look(self._proc))
+        grown = self._growth(seen)
+        cpu: dict[str, float] = defaultdict(float)
+        memory: dict[str, float] = defaultdict(float)
+        for process, seconds in zip(seen, grown, strict=True):
+            cpu[process.name] += seconds
+            memory[process.name] += process.rss
+        yield Sample("system_process_count", len(seen), {}, MetricKind.GAUGE, "",
+                     "Processes, without the kernel's threads")  # fmt: skip
+        passed = at - self._looked_at
+        if self._before is not None and passed > 0:
             for name in self._top("cpu", cpu):
-                yield Sample("process_top_cpu_ratio", cpu[name] / seconds, {"process": name},
-                             MetricKind.GAUGE, "ratio", "CPU of the top process names")  # fmt: skip
+                yield Sample("process_top_cpu_ratio", cpu[name] / passed, {"process": name},
+                             MetricKind.GAUGE, "ratio",
+                             "CPU of the top process names; 1 is a whole CPU")  # fmt: skip
         for name in self._top("memory", memory):
             yield Sample("process_top_memory_bytes", memory[name], {"process": name},
-                         MetricKind.GAUGE, "bytes", "Memory of the top process names")  # fmt: skip
-        self._before = {process.pid: process.cpu_s for process in seen}
-        self._before_ms = now_ms
-        yield from self._watched(seen)
+                         MetricKind.GAUGE, "bytes",
+                         "Resident memory of the top process names")  # fmt: skip
+        self._before = {(process.pid, process.started): process.cpu_s for process in seen}
+        self._looked_at = at
+        yield from self._watched(seen, grown)
+
+    def _growth(self, seen: list[Seen]) -> list[float]:
+        """CPU seconds that each process took since the last look; all of it if it is new."""
+        before = self._before
+        if before is None:
+            return [0.0] * len(seen)
+        return [max(p.cpu_s - before.get((p.pid, p.started), 0.0), 0.0) for p in seen]
 
     def _top(self, what: str, sizes: dict[str, float]) -> list[str]:
         staying = self._staying[what]
         top = self._config.top
         for name in sorted(sizes, key=lambda n: -sizes[n])[:top]:
             if sizes[name] > 0:
-                staying[name] = STAY_TICKS
+                staying[name] = STAY_LOOKS + 1
         for name in list(staying):
             staying[name] -= 1
             if staying[name] < 0 or name not in sizes:
                 del staying[name]
         return sorted(staying, key=lambda n: -sizes[n])[: 2 * top]
 
-    def _watched(self, seen: list[Seen]) -> Iterable[Sample]:
-        own = os.getpid()
-        chosen = [p for p in seen if p.pid == own or self._wanted(p)][:MAX_WATCHED]
-        for process in chosen:
-            labels = {"process": process.name, "pid": str(process.pid)}
-            for name, value, kind, unit, text in (
-                ("process_cpu_time_seconds_total", process.cpu_s, MetricKind.COUNTER, "seconds",
-                 "CPU time of a watched process"),
-                ("process_memory_rss_bytes", process.rss, MetricKind.GAUGE, "bytes",
-                 "Resident memory of a watched process"),
-                ("process_threads", process.threads, MetricKind.GAUGE, "",
-                 "Threads of a watched process"),
-            ):  # fmt: skip
-                yield Sample(name, value, labels, kind, unit, text)
-            files = open_files(process.pid)
-            if files is not None:
-                yield Sample("process_open_file_descriptors", files, labels, MetricKind.GAUGE, "",
-                             "Open files of a watched process")  # fmt: skip
+    def _watched(self, seen: list[Seen], grown: list[float]) -> Iterator[Sample]:
+        groups: dict[Group, list[int]] = {}
+        for i, process in enumerate(seen):
+            for group in self._groups_of(process):
+                if group in groups:
+                    groups[group].append(i)
+                elif group in self._spent or len(groups) < MAX_WATCHED:
+                    groups[group] = [i]
+        # Those that were followed before come first, so that the chosen ones last.
+        chosen = sorted(groups, key=lambda g: (g not in self._spent, g))[:MAX_WATCHED]
+        spent: dict[Group, float] = {}
+        looks = 0
+        for group in chosen:
+            members = [seen[i] for i in groups[group]]
+            start = sum(p.cpu_s for p in members)
+            more = sum(grown[i] for i in groups[group])
+            spent[group] = self._spent[group] + more if group in self._spent else start
+            files: int | None = None
+            for process in members:
+                looks += 1
+                found = open_files(process.pid, self._proc) if looks <= MAX_OPEN_LOOKS else None
+                files = files if found is None else (files or 0) + found
+            yield from _details(group, members, spent[group], files)
+        self._spent = spent
 
-    def _wanted(self, process: Seen) -> bool:
-        return any(
-            str(process.pid) == pattern or fnmatch.fnmatchcase(process.name, pattern)
-            for pattern in self._config.watch
-        )
-
-
-def look() -> Iterable[Seen]:
-    """All processes that can be seen."""
-    if os.path.isdir("/proc/self"):  # noqa: PTH112 — a hot path
-        return _look_proc()
-    return _look_psutil()
-
-
-def _look_proc() -> Iterable[Seen]:
-    for entry in os.listdir("/proc"):  # noqa: PTH208 — a hot path
-        if not entry.isdigit():
-            continue
-        try:
-            fd = os.open(f"/proc/{entry}/stat", os.O_RDONLY)
-        except OSError:
-            continue  # it has ended
-        try:
-            line = os.read(fd, 1024)
-        except OSError:
-            continue
-        finally:
-            os.close(fd)
-        # The name stands in parentheses and may hold any character, ")" too.
-        end = line.rindex(b")")
-        name = line[line.index(b"(") + 1 : end].decode("utf-8", "replace")
-        fields = line[end + 2 :].split()
-        if fields[0] == b"Z" or (fields[6] == b"-1" and fields[20] == b"0"):
-            continue
-        cpu = (int(fields[11]) + int(fields[12])) * _TICK_S
-        yield Seen(int(entry), name.split("/")[0], cpu, int(fields[21]) * _PAGE, int(fields[17]))
+    def _groups_of(self, process: Seen) -> Iterator[Group]:
+        if process.pid == os.getpid():
+            yield (SELF, "")
+        if str(process.pid) in self._config.watch:
+            yield (process.name, str(process.pid))
+        elif any(fnmatch.fnmatchcase(process.name, pattern) for pattern in self._config.watch):
+            yield (process.name, "")
 
 
-def _look_psutil() -> Iterable[Seen]:
-    wanted = ["pid", "name", "cpu_times", "memory_info", "num_threads"]
-    for process in psutil.process_iter(wanted):
-        info = process.info
-        if info["cpu_times"] is None or info["memory_info"] is None:
-            continue  # not ours to see
-        cpu = info["cpu_times"].user + info["cpu_times"].system
-        rss = info["memory_info"].rss
-        yield Seen(info["pid"], info["name"] or "?", cpu, rss, info["num_threads"] or 0)
-
-
-def open_files(pid: int) -> int | None:
-    """Open file descriptors, None where they cannot be seen."""
-    try:
-        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
-    except OSError:
-        return None
+def _details(
+    group: Group, members: list[Seen], cpu_s: float, files: int | None
+) -> Iterator[Sample]:
+    labels = {"process": group[0], "pid": group[1]}
+    for name, value, kind, unit, text in (
+        ("process_cpu_time_seconds_total", cpu_s, MetricKind.COUNTER, "seconds",
+         "CPU time of the watched processes of one name"),
+        ("process_memory_usage_bytes", sum(p.rss for p in members), MetricKind.GAUGE, "bytes",
+         "Resident memory of the watched processes of one name"),
+        ("process_thread_count", sum(p.threads for p in members), MetricKind.GAUGE, "",
+         "Threads of the watched processes of one name"),
+        ("process_count", len(members), MetricKind.GAUGE, "",
+         "Watched processes of one name"),
+        ("process_unix_file_descriptor_count", files, MetricKind.GAUGE, "",
+         "Open files of the watched processes of one name, as far as they can be seen"),
+    ):  # fmt: skip
+        if value is not None:
+            yield Sample(name, value, labels, kind, unit, text)

@@ -9,8 +9,6 @@ from barograph.config import Duration, option, options
 from barograph.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from barograph.contracts import MetricSource, Widget
 
 
@@ -19,13 +17,6 @@ class Config:
     """Options of ``[plugins.runtime]``."""
 
     interval: Duration = option("5s", help="Time between samples", minimum=0.5)
-
-
-def watch_loop(loop: AbstractEventLoop, name: str = "main") -> None:
-    """Measure the lag of an asyncio event loop; call it from the loop's thread."""
-    from barograph_runtime.source import watch_loop as watch
-
-    watch(loop, name)
 
 
 @hookimpl
@@ -44,7 +35,7 @@ def barograph_widgets() -> Sequence[Widget]:
         chart(
             "gc-pause",
             "GC pauses",
-            query("python_gc_pause_seconds_total", fn="rate", legend="generation {generation}"),
+            query("cpython_gc_pause_seconds_total", fn="rate", legend="generation {generation}"),
             section=app,
             order=10,
             unit="ratio",
@@ -70,6 +61,17 @@ def barograph_widgets() -> Sequence[Widget]:
             order=30,
             help="Memory blocks that Python objects hold.",
             bad="Steady growth: something keeps references.",
+        ),
+        chart(
+            "loop-lag",
+            "Event-loop lag",
+            query("python_event_loop_lag_seconds", legend="{loop}"),
+            section=app,
+            order=25,
+            unit="seconds",
+            minimum=0,
+            help="How late each asyncio event loop of this process ran its timers.",
+            bad="Above 0.1 s: a coroutine blocks the loop, and every other waits.",
         ),
         chart(
             "own-cpu",

@@ -21,8 +21,9 @@ class Config:
     slow_interval: Duration = option("10s", help="Time between samples of what changes slowly: "
                                      "file systems, temperatures, limits", minimum=1)  # fmt: skip
     exclude_devices: tuple[str, ...] = option(
-        ("loop*", "ram*", "zram*", "sr*", "fd*"), help="Disks to leave out (globs)"
-    )
+        ("loop*", "ram*", "zram*", "sr*", "fd*", "dm-*", "md*"), help="Disks to leave out (globs); "
+        "dm-* and md* lie on other disks, whose traffic holds theirs",
+    )  # fmt: skip
     exclude_interfaces: tuple[str, ...] = option(
         ("veth*", "br-*", "docker*"), help="Network interfaces to leave out (globs)"
     )
@@ -34,9 +35,12 @@ class Config:
 
 @hookimpl
 def barograph_metric_sources(config: Config) -> Sequence[MetricSource | ColumnarSource]:
-    from barograph_system.sources import ActivitySource, SlowSource  # psutil, numpy: when it runs
+    # psutil and numpy: when it runs
+    from barograph_system.activity import ActivitySource
+    from barograph_system.slow import ContainerSource, FilesystemSource, HostSource, SensorSource
 
-    return [ActivitySource(config), SlowSource(config)]
+    slow = (HostSource, FilesystemSource, SensorSource, ContainerSource)
+    return [ActivitySource(config), *(source(config) for source in slow)]
 
 
 @hookimpl

@@ -39,6 +39,7 @@ def widgets() -> list[Widget]:
             **_TILE,
             help="Share of memory that no program could get at once.",
             bad="Above 90 %: the system will swap or end programs.",
+            options={"warn": 0.9, "critical": 0.97},
         ),
         chart(
             "disk",
@@ -51,6 +52,7 @@ def widgets() -> list[Widget]:
             **_TILE,
             help="The file system with the least space left.",
             bad="Above 90 %: databases and logs stop when it is full.",
+            options={"warn": 0.9, "critical": 0.97},
         ),
         chart(
             "net-in",
@@ -167,7 +169,7 @@ def widgets() -> list[Widget]:
         chart(
             "swap",
             "Swap",
-            query("system_swap_usage_bytes", legend="{state}"),
+            query("system_paging_usage_bytes", legend="{state}"),
             section="Memory",
             order=20,
             unit="bytes",

@@ -1,18 +1,17 @@
-"""Metric sources over psutil (and /proc where psutil has nothing)."""
+"""What changes every second: CPU, load, memory, disks, network, pressure; one vector a tick."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 
-from barograph.model import Labels, Metric, MetricKind, Sample
+from barograph.model import Labels, Metric, MetricKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,14 +37,17 @@ class ActivitySource:
 
     name = "system"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self, config: Config, *, pressure: Path = Path("/proc/pressure"),
+        blocks: Path = Path("/sys/block"),
+    ) -> None:  # fmt: skip
         self.interval_s = float(config.interval)
-        self._config = config
+        self._config, self._blocks = config, blocks
         self._disks: tuple[str, ...] = ()
         self._links: tuple[str, ...] = ()
         self._cpus = 0
         self._busy: tuple[float, float] = (0.0, 0.0)
-        self._pressure = _pressure_files()
+        self._pressure = _pressure_files(pressure)
 
     def series(self) -> Sequence[Column]:
         self._cpus = len(psutil.cpu_times(percpu=True))
@@ -80,7 +82,7 @@ class ActivitySource:
             buffers,
             memory.available,
             memory.total,
-            1 - memory.available / memory.total,
+            1 - memory.available / memory.total if memory.total else float("nan"),
             swap.used,
             swap.free,
             swap.sin,
@@ -103,10 +105,10 @@ class ActivitySource:
             return {}
         globs = self._config.exclude_devices
         # A partition's traffic is its disk's too: keep whole disks where the system tells.
-        whole = Path("/sys/block")
+        whole = set(os.listdir(self._blocks)) if self._blocks.is_dir() else found.keys()  # noqa: PTH208
         return {
             name: counters for name, counters in sorted(found.items())
-            if not left_out(name, globs) and (not whole.is_dir() or (whole / name).exists())
+            if name in whole and not left_out(name, globs)
         }  # fmt: skip
 
     def _link_counters(self) -> dict[str, Any]:
@@ -141,7 +143,9 @@ class ActivitySource:
         ):
             yield _series(name, {}, GAUGE, unit, text)
         for state in ("used", "free"):
-            yield _series("system_swap_usage_bytes", {"state": state}, GAUGE, "bytes", "Swap space")
+            yield _series(
+                "system_paging_usage_bytes", {"state": state}, GAUGE, "bytes", "Swap space"
+            )
         for direction in ("in", "out"):
             yield _series("system_paging_io_bytes_total", {"direction": direction}, COUNTER,
                           "bytes", "Bytes swapped in and out")  # fmt: skip
@@ -178,10 +182,10 @@ class ActivitySource:
                               "Time in which some or all tasks waited for a resource")  # fmt: skip
 
 
-def _pressure_files() -> list[tuple[Path, tuple[str, ...]]]:
+def _pressure_files(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
     out: list[tuple[Path, tuple[str, ...]]] = []
     for resource in ("cpu", "memory", "io"):
-        path = Path("/proc/pressure") / resource
+        path = folder / resource
         try:
             kinds = tuple(line.split()[0] for line in path.read_text().splitlines())
         except OSError:
@@ -195,105 +199,8 @@ def _stalled(path: Path, kinds: tuple[str, ...]) -> list[float]:
         lines = path.read_bytes().splitlines()
     except OSError:
         return [float("nan")] * len(kinds)
-    found = {line.split()[0].decode(): float(line.rsplit(b"=", 1)[1]) / 1e6 for line in lines}
+    found = {
+        line.split()[0].decode(): float(line.rsplit(b"=", 1)[1]) / 1e6
+        for line in lines if b"total=" in line
+    }  # fmt: skip
     return [found.get(kind, float("nan")) for kind in kinds]
-
-
-class SlowSource:
-    """File systems, temperatures, fans, uptime, CPU frequency, container limits."""
-
-    name = "system.slow"
-
-    def __init__(self, config: Config) -> None:
-        self.interval_s = float(config.slow_interval)
-        self._config = config
-
-    def collect(self, now_ms: int) -> Iterable[Sample]:
-        yield Sample("system_uptime_seconds", time.time() - psutil.boot_time(), {}, GAUGE,
-                     "seconds", "Time since the machine started")  # fmt: skip
-        parts: tuple[Callable[[], Iterable[Sample]], ...] = (
-            self._filesystems, self._sensors, self._frequency, self._container,
-        )  # fmt: skip
-        for part in parts:
-            yield from part()
-
-    def _filesystems(self) -> Iterable[Sample]:
-        seen: set[str] = set()
-        mounts = [(p.device, p.mountpoint, p.fstype) for p in psutil.disk_partitions(all=False)]
-        if not any(mount == "/" for _, mount, _ in mounts):
-            mounts.append(("rootfs", "/", "rootfs"))
-        for device, mount, kind in mounts:
-            if device in seen or (
-                mount != "/" and left_out(kind, self._config.exclude_filesystems)
-            ):
-                continue
-            try:
-                usage = psutil.disk_usage(mount)
-            except OSError:
-                continue  # vanished, or not ours to see
-            if not usage.total or not Path(mount).is_dir():
-                continue
-            seen.add(device)
-            labels = {"device": device, "mountpoint": mount}
-            for state, value in (("used", usage.used), ("free", usage.free)):
-                yield Sample("system_filesystem_usage_bytes", value, {**labels, "state": state},
-                             GAUGE, "bytes", "Space on each file system")  # fmt: skip
-            yield Sample("system_filesystem_utilization_ratio", usage.percent / 100, labels, GAUGE,
-                         "ratio", "Share of a file system that is used")  # fmt: skip
-
-    def _sensors(self) -> Iterable[Sample]:
-        temperatures = getattr(psutil, "sensors_temperatures", dict)()
-        for chip, readings in temperatures.items():
-            for i, reading in enumerate(readings):
-                labels = {"sensor": f"{chip} {reading.label or i}"}
-                yield Sample("system_temperature_celsius", reading.current, labels, GAUGE,
-                             "celsius", "Temperatures")  # fmt: skip
-        for chip, readings in getattr(psutil, "sensors_fans", dict)().items():
-            for i, reading in enumerate(readings):
-                labels = {"fan": f"{chip} {reading.label or i}"}
-                yield Sample(
-                    "system_fan_speed_rpm", reading.current, labels, GAUGE, "", "Fan speed"
-                )
-
-    def _frequency(self) -> Iterable[Sample]:
-        try:
-            frequency = psutil.cpu_freq()
-        except (OSError, NotImplementedError, RuntimeError):  # not on every machine
-            frequency = None
-        if frequency is not None and frequency.current:
-            yield Sample("system_cpu_frequency_hertz", frequency.current * 1e6, {}, GAUGE, "hertz",
-                         "Mean clock frequency of the CPUs")  # fmt: skip
-
-    def _container(self) -> Iterable[Sample]:
-        root = Path("/sys/fs/cgroup")
-        limit = _number(root / "memory.max") or _number(root / "memory/memory.limit_in_bytes")
-        used = _number(root / "memory.current") or _number(root / "memory/memory.usage_in_bytes")
-        if limit and limit < 2**60:
-            yield Sample("container_memory_limit_bytes", limit, {}, GAUGE, "bytes",
-                         "Memory that this container may use")  # fmt: skip
-            if used:
-                yield Sample("container_memory_usage_bytes", used, {}, GAUGE, "bytes",
-                             "Memory that this container uses")  # fmt: skip
-        cores = _cpu_limit(root)
-        if cores:
-            yield Sample("container_cpu_limit_cores", cores, {}, GAUGE, "",
-                         "CPUs that this container may use")  # fmt: skip
-
-
-def _number(path: Path) -> float | None:
-    try:
-        return float(path.read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return None  # no such controller, or "max"
-
-
-def _cpu_limit(root: Path) -> float | None:
-    try:
-        quota, period = (float(x) for x in (root / "cpu.max").read_text().split())
-        return quota / period
-    except (OSError, ValueError):
-        quota_v1 = _number(root / "cpu/cpu.cfs_quota_us")
-        period_v1 = _number(root / "cpu/cpu.cfs_period_us")
-        if quota_v1 and period_v1 and quota_v1 > 0:
-            return quota_v1 / period_v1
-        return None

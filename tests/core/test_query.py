@@ -1,0 +1,26 @@
+"""Series selectors."""
+
+from __future__ import annotations
+
+import pytest
+
+from barograph.model import Matcher, MatchOp
+from barograph.query import parse_selector
+
+
+def test_a_selector_becomes_matchers() -> None:
+    assert parse_selector('cpu{mode!="idle",cpu=~"0|1",x!~"a.*",y="\\"q\\""}') == [
+        Matcher("__name__", MatchOp.EQUAL, "cpu"), Matcher("mode", MatchOp.NOT_EQUAL, "idle"),
+        Matcher("cpu", MatchOp.REGEX, "0|1"), Matcher("x", MatchOp.NOT_REGEX, "a.*"),
+        Matcher("y", MatchOp.EQUAL, '"q"'),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "sum(a)", "a[5m]", "a offset 5m", "a @ 5", "1", '"x"', "a{", 'a{b=~"("}', 'a{b=""',
+     '{a="b" or c="d"}', "<script>", "a" * 10 + "{" * 10],
+)  # fmt: skip
+def test_what_is_no_plain_selector_is_told(text: str) -> None:
+    with pytest.raises(ValueError, match="selector"):
+        parse_selector(text)
