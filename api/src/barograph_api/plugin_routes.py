@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 from barograph.contracts import Problem, Route
 from barograph.contracts import Request as PluginRequest
 from barograph.contracts import Response as PluginResponse
+from barograph_api.guard import is_loopback
 from barograph_api.workers import Busy, Workers
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def plugin_routes(
         taken.add(path)
         limits[path] = one.max_body
         handlers.append(_handler(monitor, workers, plugin, path, one))
-        if one.public:
+        if one.public or (one.local and is_loopback(monitor.config.server.host)):
             public.add(path)
     return handlers, public, limits
 

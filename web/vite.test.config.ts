@@ -1,0 +1,17 @@
+import { defineConfig } from "vite";
+
+// The tests of the pure functions, for `node --test`.
+export default defineConfig({
+  logLevel: "warn",
+  publicDir: false,
+  build: {
+    ssr: true,
+    outDir: ".cache/tests",
+    emptyOutDir: true,
+    target: "node20",
+    rollupOptions: {
+      input: ["tests/units.test.ts", "tests/range.test.ts", "tests/chart.test.ts"],
+      output: { entryFileNames: "[name].mjs" },
+    },
+  },
+});
