@@ -81,6 +81,7 @@ export class Panel {
         this.lines.push(line);
       }
     });
+    this.order();
     for (const line of this.lines) if (line.slot < 0) line.slot = this.freeSlot();
     this.until = until;
     const last = this.t[this.t.length - 1] ?? until;
@@ -159,8 +160,18 @@ export class Panel {
     const values = new Array<Value>(this.t.length).fill(null);
     const line = { key, query, labels, legend, slot: this.freeSlot(), values, min: null, max: null };
     this.lines.push(line);
+    this.order();
     this.shape += 1;
     return line;
+  }
+
+  /** As people count: "CPU 2" before "CPU 10"; a query that ranks its lines keeps their ranks. */
+  private order(): void {
+    const { queries } = this.widget;
+    this.lines.sort((a, b) => {
+      if (a.query !== b.query || queries[a.query]?.top) return a.query - b.query;
+      return natural.compare(a.legend, b.legend);
+    });
   }
 
   private trim(from: number): void {
@@ -187,6 +198,8 @@ export class Panel {
     return slot;
   }
 }
+
+const natural = new Intl.Collator("en", { numeric: true });
 
 function keyOf(query: number, labels: Labels): string {
   return JSON.stringify([query, ...Object.keys(labels).sort().map((name) => [name, labels[name]])]);
