@@ -38,6 +38,7 @@ from barograph_api.files import (
 from barograph_api.guard import Guard, asked_of, too_many_attempts
 from barograph_api.live import Hub, live_route
 from barograph_api.plugin_routes import plugin_routes
+from barograph_api.querying import PrometheusApi
 from barograph_api.wire import (
     MAX_POINTS,
     MAX_SELECTORS,
@@ -285,10 +286,11 @@ def create_app(
         access.touch(seen.session)
         return True
 
+    prometheus = PrometheusApi(monitor).routes()
     own = [health, dashboard, range_data, series, samples, widget_data, plugins, metrics, status,
            login, logout, live_route(hub, alive), file_route(files)]  # fmt: skip
     app = Litestar(
-        [*own, *routes],
+        [*own, *prometheus, *routes],
         exception_handlers={Exception: problem},
         openapi_config=OpenAPIConfig(
             title="Barograph", version=__version__, path=f"{API}/openapi",

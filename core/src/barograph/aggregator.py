@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -302,7 +302,7 @@ def _joined(a: Windows, of_a: NDArray[np.bool_], b: Windows, of_b: NDArray[np.bo
     """The marked windows of two, which have no window in common, in time order."""
     starts = np.concatenate([a.start_ms[of_a], b.start_ms[of_b]])
     order = np.argsort(starts, kind="stable")
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(a, name)[of_a], getattr(b, name)[of_b]])[order]
         for name in ("start_ms", "count", "sum", "min", "max", "first", "last", "increase")
     }

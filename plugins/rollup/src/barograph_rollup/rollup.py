@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,12 +56,15 @@ class RollupAggregator:
             return parts[0]
         sizes = [np.diff(p.sketch_offsets) for p in parts]
         offsets = np.append(0, np.cumsum(np.concatenate(sizes)))
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS
+        }
         whole = Windows(
-            parts[0].level_ms,
-            *(np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS),
-            offsets.astype(np.int64),
-            np.concatenate([p.sketch_keys for p in parts]),
-            np.concatenate([p.sketch_counts for p in parts]),
+            level_ms=parts[0].level_ms,
+            sketch_offsets=offsets.astype(np.int64),
+            sketch_keys=np.concatenate([p.sketch_keys for p in parts]),
+            sketch_counts=np.concatenate([p.sketch_counts for p in parts]),
+            **columns,
         )
         return _regroup(whole, whole.level_ms)
 

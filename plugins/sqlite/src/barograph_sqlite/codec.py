@@ -9,12 +9,13 @@ A packed array is one tag byte and a body:
 ``x``  the elements as they are (when pcodec would not be shorter)
 
 Every form gives back the same bits: NaN payloads, infinities and -0.0 included. A record is
-several packed arrays of known dtypes, with a CRC-32 before them, so that a damaged record is told
-and never decoded into wrong numbers.
+several packed arrays of known dtypes, with a CRC-32 before them that begins with the number of
+elements, so that a damaged record is told and never decoded into wrong numbers.
 """
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Sequence
@@ -65,19 +66,30 @@ def _fits(start: int, step: int, n: int) -> bool:
 
 
 def unpack(data: bytes | memoryview, dtype: Any, n: int) -> NDArray[Any]:
-    """The array of ``n`` elements that ``pack`` made ``data`` from."""
-    tag = bytes(data[:1])
-    body = data[1:]
+    """The array of ``n`` elements that ``pack`` made ``data`` from. Raises DamagedRecord."""
+    tag, body = bytes(data[:1]), data[1:]
+    try:
+        array = _unpack(tag, body, dtype, n)
+    except (ValueError, RuntimeError, struct.error) as error:
+        raise DamagedRecord(f"packing {tag!r}: {error}") from None
+    if array is None or array.dtype != dtype or len(array) != n:
+        found = "none" if array is None else f"{len(array)} {array.dtype}"
+        raise DamagedRecord(f"packing {tag!r} gave {found}, expected {n} {np.dtype(dtype)}")
+    return array
+
+
+def _unpack(tag: bytes, body: bytes | memoryview, dtype: Any, n: int) -> NDArray[Any] | None:
     if tag == PCO:
         return simple_decompress(bytes(body))  # type: ignore[no-any-return]
     if tag == RANGE:
         start, step = _PAIR.unpack(body)
         return start + step * np.arange(n, dtype=np.int64)  # type: ignore[no-any-return]
     if tag == CONST:
-        return np.repeat(np.frombuffer(body, dtype), n)
+        (only,) = np.frombuffer(body, dtype)[:, None]
+        return np.repeat(only, n)
     if tag == PLAIN:
         return np.frombuffer(body, dtype).copy()
-    raise DamagedRecord(f"unknown packing {tag!r}")
+    raise ValueError("unknown")
 
 
 def encode_column(t_ms: NDArray[np.int64], values: NDArray[np.float64]) -> bytes:
@@ -88,62 +100,80 @@ def encode_column(t_ms: NDArray[np.int64], values: NDArray[np.float64]) -> bytes
 def join_times(times: bytes, values: NDArray[np.float64]) -> bytes:
     """``encode_column`` for times that are packed already (many series share their times)."""
     body = _LENGTHS.pack(len(times)) + times + pack(values)
-    return _CRC.pack(zlib.crc32(body)) + body
+    return _CRC.pack(zlib.crc32(body, len(values))) + body
 
 
 def decode_column(record: bytes, n: int) -> Column:
     """The column of ``n`` samples. Raises DamagedRecord."""
-    view = _checked(record)
+    view = _checked(record, n)
     (length,) = _LENGTHS.unpack_from(view)
-    t_ms = unpack(view[4 : 4 + length], np.int64, n)
     values = unpack(view[4 + length :], np.float64, n)
-    return Column(t_ms, values)
+    return Column(_times(bytes(view[4 : 4 + length]), n), values)
+
+
+@functools.lru_cache(64)
+def _times(packed: bytes, n: int) -> NDArray[np.int64]:
+    """Many series share their times: the array is read-only, and decoded once."""
+    t_ms = unpack(packed, np.int64, n)
+    t_ms.flags.writeable = False
+    return t_ms
 
 
 def decode_values(record: bytes, n: int) -> NDArray[np.float64]:
     """The values alone, for scans that need no times. Raises DamagedRecord."""
-    view = _checked(record)
+    view = _checked(record, n)
     (length,) = _LENGTHS.unpack_from(view)
     return unpack(view[4 + length :], np.float64, n)
 
 
-def _checked(record: bytes) -> memoryview:
-    view = memoryview(record)
-    if len(view) < 8 or zlib.crc32(view[4:]) != _CRC.unpack_from(view)[0]:
+def is_sound(record: bytes, n: int) -> bool:
+    """Whether the record's checksum fits it, and ``n``."""
+    return len(record) >= 8 and zlib.crc32(memoryview(record)[4:], n) == _CRC.unpack_from(record)[0]
+
+
+def _checked(record: bytes, n: int) -> memoryview:
+    if not is_sound(record, n):
         raise DamagedRecord("checksum does not fit")
-    return view[4:]
+    return memoryview(record)[4:]
 
 
-def encode_arrays(arrays: Sequence[NDArray[Any]]) -> bytes:
-    """A record of several arrays; an array equal to the one before it costs one byte."""
+def encode_arrays(arrays: Sequence[NDArray[Any]], n: int) -> bytes:
+    """A record of several arrays, ``n`` long the first; an array equal to the one before it costs
+    four bytes."""
     parts: list[bytes] = []
     before: bytes | None = None
     for array in arrays:
         packed = pack(array)
         part = SAME if packed == before and array.itemsize == 8 else packed
         before = packed
-        parts += [_LENGTHS.pack(len(part))[:3], part]
+        parts += [_LENGTHS.pack(len(part)), part]
     body = b"".join(parts)
-    return _CRC.pack(zlib.crc32(body)) + body
+    return _CRC.pack(zlib.crc32(body, n)) + body
 
 
-def decode_arrays(record: bytes, dtypes: Sequence[Any], lengths: Sequence[int]) -> list[Any]:
-    """The arrays of a record. A length of -1 means: the sum of the array before (offsets known
-    as counts). Raises DamagedRecord."""
-    view = _checked(record)
+SUM_BEFORE, AS_BEFORE = -1, -2
+"""Lengths for ``decode_arrays``: the sum of the array before, the length of the array before."""
+
+
+def decode_arrays(
+    record: bytes, n: int, dtypes: Sequence[Any], lengths: Sequence[int]
+) -> list[NDArray[Any]]:
+    """The arrays of a record. Raises DamagedRecord."""
+    view = _checked(record, n)
     at = 0
-    out: list[Any] = []
+    out: list[NDArray[Any]] = []
     before = view[:0]
     for dtype, length in zip(dtypes, lengths, strict=True):
-        size = int.from_bytes(view[at : at + 3], "little")
-        part = view[at + 3 : at + 3 + size]
-        at += 3 + size
+        size = int.from_bytes(view[at : at + 4], "little")
+        part = view[at + 4 : at + 4 + size]
+        at += 4 + size
         if part[:1] == SAME:
             part = before
-        n = int(out[-1].sum()) if length == -1 else length
-        if length == -2:
-            n = len(out[-1])
-        out.append(unpack(part, dtype, n))
+        if length == SUM_BEFORE:
+            length = int(out[-1].sum())
+        elif length == AS_BEFORE:
+            length = len(out[-1])
+        out.append(unpack(part, dtype, length))
         before = part
     return out
 
@@ -160,14 +190,15 @@ def encode_windows(windows: Windows) -> bytes:
         [
             w.start_ms, w.count, w.last, w.first, w.min, w.max, w.sum, w.increase,
             sizes, w.sketch_keys, w.sketch_counts,
-        ]
+        ],
+        len(w),
     )  # fmt: skip
 
 
 def decode_windows(record: bytes, level_ms: int, n: int) -> Windows:
     """The ``n`` windows of a record. Raises DamagedRecord."""
     start, count, last, first, low, high, total, increase, sizes, keys, counts = decode_arrays(
-        record, _WINDOW_DTYPES, (n,) * 9 + (-1, -2)
+        record, n, _WINDOW_DTYPES, (n,) * 9 + (SUM_BEFORE, AS_BEFORE)
     )
     offsets = np.zeros(n + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])

@@ -2,7 +2,8 @@
 
 A *block* holds the ticks of one recurring set of series as a matrix (rows are ticks): a tick is
 one memory copy, and all its series seal together. What does not fit that shape (late samples,
-sets seen too seldom, batches with times of their own) is *loose*: arrays of ref, time and value.
+sets seen for the first time, batches with times of their own) is *loose*: arrays of ref, time and
+value.
 
 Laws that sealing and reading rely on:
 
@@ -19,11 +20,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
+
+from barograph_sqlite.block import BLOCK_ROWS, FIRST_ROWS, Block
+from barograph_sqlite.loose import EMPTY, Part, Piece, merge_pieces, runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,78 +36,20 @@ if TYPE_CHECKING:
 NEVER = np.iinfo(np.int64).min
 FOREVER = np.iinfo(np.int64).max
 
-BLOCK_ROWS = 1440
-"""Ticks after which a block seals: the samples of a chunk."""
-
 MAX_BLOCKS = 256
-"""Live blocks; beyond it the least recently fed ones are dissolved into loose samples."""
+"""Live blocks; beyond it the least recently fed ones are closed."""
 
-_MAX_PIECES = 64
+MAX_SEEN = 1024
+"""Sets of series that are remembered to have come once; a block begins with the second time."""
+
+MAX_PIECES = 64
+"""Unmerged pieces of loose samples."""
+
+SPARE_SLOTS = 1024
+"""Series without samples in the head that are remembered beside as many as have some."""
 
 Newest = Callable[["NDArray[np.int64]"], "tuple[NDArray[np.int64], NDArray[np.int64]]"]
 """For refs: (newest time of any chunk, newest time of a regular chunk), NEVER where none."""
-
-
-@attrs.define(eq=False)
-class Block:
-    """Ticks of one set of series. ``values[:n]`` are there to read; log rows first..last."""
-
-    refset: int
-    refs: NDArray[np.int64]
-    slots: NDArray[np.int64]
-    digest: bytes
-    number: int
-    times: NDArray[np.int64]
-    values: NDArray[np.float64]
-    n: int = 0
-    pending: int = 0
-    first_log: int = 0
-    last_log: int = 0
-    _sorted: NDArray[np.int64] | None = None
-    _order: NDArray[np.int64] | None = None
-
-    @property
-    def nbytes(self) -> int:
-        return self.n * (len(self.refs) + 1) * 8
-
-    def find(self, refs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """int64[len(refs)]: the column of each ref, -1 where the block has none."""
-        if self._sorted is None or self._order is None:
-            self._order = np.argsort(self.refs, kind="stable")
-            self._sorted = self.refs[self._order]
-        at = np.minimum(np.searchsorted(self._sorted, refs), len(self._sorted) - 1)
-        return np.where(self._sorted[at] == refs, self._order[at], -1)
-
-
-@attrs.frozen(eq=False)
-class Piece:
-    """Loose samples, in the order written or sorted by (ref, t)."""
-
-    refs: NDArray[np.int64]
-    t_ms: NDArray[np.int64]
-    values: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.refs)
-
-
-EMPTY = Piece(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
-
-
-def merge_pieces(pieces: list[Piece]) -> Piece:
-    """One piece sorted by (ref, t); of equal (ref, t) the later written is kept."""
-    refs = np.concatenate([p.refs for p in pieces])
-    t_ms = np.concatenate([p.t_ms for p in pieces])
-    values = np.concatenate([p.values for p in pieces])
-    order = np.lexsort((t_ms, refs))  # stable: equal keys stay in the order written
-    refs, t_ms, values = refs[order], t_ms[order], values[order]
-    if len(refs) > 1:
-        last = np.empty(len(refs), bool)
-        last[-1] = True
-        np.logical_or(refs[1:] != refs[:-1], t_ms[1:] != t_ms[:-1], out=last[:-1])
-        if not last.all():
-            refs, t_ms, values = refs[last], t_ms[last], values[last]
-    return Piece(refs, t_ms, values)
 
 
 @attrs.define
@@ -112,6 +59,17 @@ class Placed:
     block: Block | None
     piece: Piece | None
     late: Piece | None = None  # those of ``piece`` that are not newer than a regular chunk
+
+
+@attrs.frozen(eq=False)
+class Snapshot:
+    """What the head held at one moment: blocks with their rows, and loose samples in layers: of
+    equal series and time, a later layer's is the later written. ``tidy`` is sorted by (ref, t)."""
+
+    blocks: list[tuple[Block, int]]
+    early: list[Piece]
+    tidy: Piece
+    recent: list[Piece]
 
 
 class Head:
@@ -125,16 +83,19 @@ class Head:
         self.sealed = np.empty(0, np.int64)
         self._owner = np.empty(0, np.int64)
         self._numbers = 0
-        self.blocks: dict[bytes, Block] = {}  # by digest, least recently fed first
-        self._by_identity: dict[int, tuple[NDArray[np.int64], Block]] = {}
+        self.blocks: OrderedDict[bytes, Block] = OrderedDict()  # least recently fed first
+        self._by_identity: dict[int, Block] = {}  # by id() of what its ``fed`` keeps alive
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
         self.frozen: list[Block] = []
+        self.early: list[Piece] = []  # of blocks that were dissolved: older than all loose ones
         self.sorted = EMPTY
         self.pieces: list[Piece] = []
         self.dissolved: list[tuple[int, int, int]] = []  # (refset, first log row, last log row)
-        self.loose_log = 0  # newest log row of loose samples
         self._undo: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
         self._touched: list[Block] = []
         self._new_pieces: list[Piece] = []
+        self._new_refsets: set[int] = set()
+        self._notes: list[tuple[Block, int, int]] = []
 
     # --- writing: plan, then commit or roll back ------------------------------------------
 
@@ -144,21 +105,24 @@ class Head:
         t_ms: int | NDArray[np.int64],
         values: NDArray[np.float64],
         refset_of: Callable[[NDArray[np.int64]], int],
-    ) -> list[Placed]:
-        """Decide where a batch goes and put it there, unseen until ``commit``."""
+        *,
+        recurring: bool = False,
+    ) -> Placed:
+        """Decide where a batch goes and put it there, unseen until ``commit``.
+
+        ``refset_of`` gives the number of a set that gets a block; a set that is not ``recurring``
+        by the caller's knowledge gets one when it comes for the second time.
+        """
         if not isinstance(t_ms, np.ndarray):
-            block = self._block_for(refs, refset_of)
+            block = self._block_for(refs, refset_of, recurring)
             if block is not None and not (self.newest[block.slots] >= t_ms).any():
-                block = self._room(block)
-                return [self._row(block, t_ms, values)]
+                return self._row(self._room(block), t_ms, values)
             t_ms = np.full(len(refs), t_ms, np.int64)
-        return [self._loose(Piece(refs, t_ms, values))]
+        return self._loose(Piece(refs, t_ms, values))
 
     def _row(self, block: Block, t_ms: int, values: NDArray[np.float64]) -> Placed:
         slots = block.slots
-        block.times[block.pending] = t_ms
-        block.values[block.pending] = values
-        block.pending += 1
+        block.add(t_ms, values)
         self._undo.append((slots, self.newest[slots], self._owner[slots]))
         self.newest[slots] = t_ms
         self._owner[slots] = block.number
@@ -176,18 +140,22 @@ class Head:
             found = Piece(piece.refs[late], piece.t_ms[late], piece.values[late])
         return Placed(None, piece, found)
 
+    def logged(self, block: Block, refset: int, number: int) -> None:
+        """A row of ``block`` is row ``number`` of the log, once it is committed."""
+        self._notes.append((block, refset, number))
+
     def commit(self) -> None:
         """Make what was placed visible."""
+        for block, refset, number in self._notes:
+            block.logged(refset, number)
         with self.lock:
             for block in self._touched:
                 block.n = block.pending
             if self._new_pieces:
                 self.pieces = [*self.pieces, *self._new_pieces]
-        self._touched.clear()
-        self._new_pieces = []
-        self._undo.clear()
-        if len(self.pieces) > _MAX_PIECES:
-            self.consolidate()
+        self._end()
+        if len(self.pieces) > MAX_PIECES:
+            self.tidy_up()
 
     def roll_back(self) -> None:
         """Forget what was placed since the last commit."""
@@ -196,36 +164,63 @@ class Head:
             self._owner[slots] = owner
         for block in self._touched:
             block.pending = block.n
+        # Sets that were numbered meanwhile have no number any more: SQLite may give it to another.
+        for block in [b for b in self.blocks.values() if b.refset in self._new_refsets]:
+            self.retire(block)
+        with self.lock:
+            self.frozen = [b for b in self.frozen if b.refset not in self._new_refsets]
+        self._end()
+
+    def _end(self) -> None:
         self._touched.clear()
         self._new_pieces = []
+        self._new_refsets.clear()
+        self._notes.clear()
         self._undo.clear()
 
     def _block_for(
-        self, refs: NDArray[np.int64], refset_of: Callable[[NDArray[np.int64]], int]
+        self, refs: NDArray[np.int64], refset_of: Callable[[NDArray[np.int64]], int], known: bool
     ) -> Block | None:
-        known = self._by_identity.get(id(refs))
-        if known is not None and known[0] is refs:
-            block = known[1]
-            self.blocks[block.digest] = self.blocks.pop(block.digest)
+        block = self._by_identity.get(id(refs))
+        if block is not None and block.fed is refs:
+            self.blocks.move_to_end(block.digest)
             return block
         digest = hashlib.blake2b(refs.tobytes(), digest_size=16).digest()
-        found = self.blocks.pop(digest, None)
-        if found is None:
-            if len(np.unique(refs)) != len(refs):
+        block = self.blocks.get(digest)
+        if block is None:
+            if not (known or self._came_before(digest)) or len(np.unique(refs)) != len(refs):
                 return None
-            found = self._begin(refset_of(refs), refs, self._slots(refs), digest)
-        self.blocks[digest] = found
-        if len(self._by_identity) > 4 * MAX_BLOCKS:
-            self._by_identity.clear()
-        self._by_identity[id(refs)] = (refs, found)
-        return found
+            slots = self._slots(refs)
+            refset = refset_of(refs)
+            self._new_refsets.add(refset)
+            block = self._begin(refset, refs, slots, digest)
+        with self.lock:
+            self.blocks[digest] = block
+        self.blocks.move_to_end(digest)
+        self._feed(block, refs)
+        return block
+
+    def _came_before(self, digest: bytes) -> bool:
+        before = digest in self._seen
+        self._seen[digest] = None
+        self._seen.move_to_end(digest)
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
+        return before
+
+    def _feed(self, block: Block, refs: NDArray[np.int64] | None) -> None:
+        if block.fed is not None:
+            self._by_identity.pop(id(block.fed), None)
+        block.fed = refs
+        if refs is not None:
+            self._by_identity[id(refs)] = block
 
     def _begin(
         self, refset: int, refs: NDArray[np.int64], slots: NDArray[np.int64], digest: bytes
     ) -> Block:
         self._numbers += 1
-        values = np.empty((BLOCK_ROWS, len(refs)), np.float64)  # memory is taken row by row
-        times = np.empty(BLOCK_ROWS, np.int64)
+        values = np.empty((FIRST_ROWS, len(refs)), np.float64)
+        times = np.empty(FIRST_ROWS, np.int64)
         return Block(refset, refs, slots, digest, self._numbers, times, values)
 
     def _room(self, block: Block) -> Block:
@@ -239,23 +234,26 @@ class Head:
     def freeze(self, block: Block) -> Block:
         """Close ``block`` for writing (it waits to be sealed); its successor."""
         after = self._begin(block.refset, block.refs, block.slots, block.digest)
+        fed = block.fed
+        self._feed(block, None)
+        self._feed(after, fed)
         with self.lock:
             self.frozen = [*self.frozen, block]
             self.blocks[block.digest] = after
-        for key, (refs, old) in list(self._by_identity.items()):
-            if old is block:
-                self._by_identity[key] = (refs, after)
         return after
 
     def retire(self, block: Block) -> None:
         """Close ``block`` without a successor."""
+        self._feed(block, None)
         with self.lock:
             if block.n:
                 self.frozen = [*self.frozen, block]
             self.blocks.pop(block.digest, None)
-        for key, (_, old) in list(self._by_identity.items()):
-            if old is block:
-                del self._by_identity[key]
+
+    def all_blocks(self) -> list[Block]:
+        """Frozen and live blocks."""
+        with self.lock:
+            return [*self.frozen, *self.blocks.values()]
 
     # --- slots ------------------------------------------------------------------------------
 
@@ -264,20 +262,28 @@ class Head:
         listed = refs.tolist()
         unknown = [ref for ref in dict.fromkeys(listed) if ref not in slot_of]
         if unknown:
-            start = len(slot_of)
-            for i, ref in enumerate(unknown, start):
-                slot_of[ref] = i
-            if len(slot_of) > len(self.newest):
-                size = max(1024, 2 * len(slot_of))
+            newest, sealed = self._newest_of(np.array(unknown, np.int64))
+            start, end = len(slot_of), len(slot_of) + len(unknown)
+            if end > len(self.newest):
+                size = max(1024, 2 * end)
                 self.newest = _grown(self.newest, size, NEVER)
                 self.sealed = _grown(self.sealed, size, NEVER)
                 self._owner = _grown(self._owner, size, 0)
-            end = len(slot_of)
-            newest, sealed = self._newest_of(np.array(unknown, np.int64))
             self.newest[start:end] = newest
             self.sealed[start:end] = sealed
             self._owner[start:end] = 0
+            slot_of.update(zip(unknown, range(start, end), strict=True))
         return np.fromiter((slot_of[ref] for ref in listed), np.int64, len(listed))
+
+    def slots(self, refs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The slots of series that have samples in the head."""
+        return self._slots(refs)
+
+    def newest_at(self, ref: int) -> int | None:
+        """The newest time of a series that the head knows."""
+        with self.lock:
+            slot = self._slot_of.get(ref)
+            return None if slot is None else int(self.newest[slot])
 
     def slot(self, ref: int) -> int | None:
         """The slot of a series that the head knows."""
@@ -287,22 +293,32 @@ class Head:
         """How many series the head knows."""
         return len(self._slot_of)
 
-    def forget_idle(self) -> None:
-        """Give up the slots of series that neither a block nor a loose sample uses."""
-        loose = np.concatenate([self.sorted.refs, *(p.refs for p in self.pieces)])
-        used: set[int] = set(np.unique(loose).tolist())
-        blocks = [*self.blocks.values(), *self.frozen]
+    def since(self, t_min: int) -> set[int]:
+        """Refs of series that the head knows with a newest time of ``t_min`` or later."""
+        with self.lock:
+            known, newest = list(self._slot_of.items()), self.newest
+        return {ref for ref, slot in known if newest[slot] >= t_min}
+
+    def forget_idle(self, spare: int = SPARE_SLOTS) -> None:
+        """Give up the slots of series that neither a block nor a loose sample uses, if they are
+        more than the used ones, a quarter and ``spare``; with ``spare`` 0 in any case."""
+        blocks = self.all_blocks()
+        if spare and len(self._slot_of) < 5 * sum(len(b.refs) for b in blocks) // 4 + spare:
+            return  # cannot be many
+        loose = [p.refs for p in (*self.early, self.sorted, *self.pieces)]
+        used: set[int] = set(np.unique(np.concatenate(loose)).tolist())
         for block in blocks:
             used.update(block.refs.tolist())
-        if len(self._slot_of) < 2 * len(used) + 1024:
+        if spare and len(self._slot_of) < 5 * len(used) // 4 + spare:
             return
         kept = [(ref, slot) for ref, slot in self._slot_of.items() if ref in used]
         old = np.array([slot for _, slot in kept], np.int64)
         size = max(1024, 2 * len(kept))
-        self.newest = _grown(self.newest[old], size, NEVER)
-        self.sealed = _grown(self.sealed[old], size, NEVER)
-        self._owner = _grown(self._owner[old], size, 0)
-        self._slot_of = {ref: i for i, (ref, _) in enumerate(kept)}
+        with self.lock:
+            self.newest = _grown(self.newest[old], size, NEVER)
+            self.sealed = _grown(self.sealed[old], size, NEVER)
+            self._owner = _grown(self._owner[old], size, 0)
+            self._slot_of = {ref: i for i, (ref, _) in enumerate(kept)}
         for block in blocks:
             block.slots = self._slots(block.refs)
 
@@ -311,64 +327,64 @@ class Head:
     @property
     def loose(self) -> int:
         """How many loose samples there are."""
-        return len(self.sorted) + sum(len(p) for p in self.pieces)
+        return sum(len(p) for p in (*self.early, self.sorted, *self.pieces))
+
+    def tidy_up(self) -> None:
+        """Keep the pieces few, at a cost that is linear in the samples that come."""
+        newer = merge_pieces(self.pieces)
+        if 2 * len(newer) < len(self.sorted):
+            with self.lock:
+                self.pieces = [newer]
+        else:
+            self.consolidate()
 
     def consolidate(self) -> Piece:
         """All loose samples as one sorted piece."""
-        if self.pieces:
-            newer = merge_pieces(self.pieces)
-            small = 2 * len(newer) < len(self.sorted) and len(self.pieces) > 1
-            if small and len(self.pieces) <= 2 * _MAX_PIECES:
-                with self.lock:
-                    self.pieces = [newer]
-                return self.sorted
-            merged = merge_pieces([self.sorted, newer])
+        if self.early or self.pieces:
+            merged = merge_pieces([*self.early, self.sorted, *self.pieces])
             with self.lock:
-                self.sorted, self.pieces = merged, []
-        return self.sorted
-
-    def consolidate_fully(self) -> Piece:
-        """Like ``consolidate``, with nothing left aside."""
-        if self.pieces:
-            merged = merge_pieces([self.sorted, *self.pieces])
-            with self.lock:
-                self.sorted, self.pieces = merged, []
+                self.early, self.sorted, self.pieces = [], merged, []
         return self.sorted
 
     def replace_loose(self, piece: Piece) -> None:
         """The loose samples that remain after sealing (sorted)."""
         with self.lock:
-            self.sorted, self.pieces = piece, []
+            self.early, self.sorted, self.pieces = [], piece, []
 
-    def dissolve(self, block: Block) -> None:
-        """Turn a frozen block into loose samples, older than all that are loose already."""
-        n, k = block.n, len(block.refs)
-        piece = Piece(
-            np.tile(block.refs, n), np.repeat(block.times[:n], k), block.values[:n].ravel().copy()
-        )
+    def dissolve(self, blocks: Iterable[Block]) -> None:
+        """Turn frozen blocks into loose samples, older than all that are loose already."""
+        gone = list(blocks)
+        parts = []
+        for block in gone:
+            n, k = block.n, len(block.refs)
+            refs, t_ms = np.tile(block.refs, n), np.repeat(block.times[:n], k)
+            parts.append(Piece(refs, t_ms, block.values[:n].ravel().copy()))
+        piece = merge_pieces(parts)
+        numbers = {block.number for block in gone}
         with self.lock:
-            self.frozen = [b for b in self.frozen if b is not block]
-            self.sorted = merge_pieces([piece, self.sorted])
-            self.dissolved.append((block.refset, block.first_log, block.last_log))
+            self.frozen = [b for b in self.frozen if b.number not in numbers]
+            self.early = [*self.early, piece]
+        self.dissolved += [(refset, *rows) for b in gone for refset, rows in b.log.items()]
+        if len(self.early) > MAX_PIECES:
+            merged = merge_pieces(self.early)
+            with self.lock:
+                self.early = [merged]
 
     # --- reading ------------------------------------------------------------------------------
 
-    def snapshot(self) -> tuple[list[tuple[Block, int]], Piece, list[Piece]]:
-        """Blocks with their rows, sorted loose samples, newer loose pieces."""
+    def snapshot(self) -> Snapshot:
+        """What there is to read now."""
         with self.lock:
             blocks = [(b, b.n) for b in [*self.frozen, *self.blocks.values()] if b.n]
-            return blocks, self.sorted, self.pieces
+            return Snapshot(blocks, self.early, self.sorted, self.pieces)
 
     @property
     def samples(self) -> int:
-        with self.lock:
-            rows = sum(b.n * len(b.refs) for b in [*self.frozen, *self.blocks.values()])
-        return rows + self.loose
+        return sum(b.n * len(b.refs) for b in self.all_blocks()) + self.loose
 
     @property
     def nbytes(self) -> int:
-        blocks = sum(b.nbytes for b in [*self.frozen, *self.blocks.values()])
-        return blocks + 24 * self.loose
+        return sum(b.nbytes for b in self.all_blocks()) + 24 * self.loose
 
 
 def _grown(array: NDArray[np.int64], size: int, fill: int) -> NDArray[np.int64]:
@@ -377,62 +393,47 @@ def _grown(array: NDArray[np.int64], size: int, fill: int) -> NDArray[np.int64]:
     return out
 
 
-Part = tuple["NDArray[np.int64]", "NDArray[np.float64]"]
-
-
 def parts_of(
-    snapshot: tuple[list[tuple[Block, int]], Piece, list[Piece]],
-    refs: NDArray[np.int64],
-    t_min: int,
-    t_max: int,
+    snapshot: Snapshot, refs: NDArray[np.int64], t_min: int, t_max: int
 ) -> dict[int, list[Part]]:
     """For each ref its samples in [t_min, t_max] as parts, the later written ones last."""
-    blocks, tidy, pieces = snapshot
     out: dict[int, list[Part]] = {}
-    for block, n in blocks:
-        low = int(np.searchsorted(block.times[:n], t_min))
-        high = int(np.searchsorted(block.times[:n], t_max, "right"))
+    for block, n in snapshot.blocks:
+        all_times, values = block.times[:n], block.values[:n]
+        low = int(np.searchsorted(all_times, t_min))
+        high = int(np.searchsorted(all_times, t_max, "right"))
         if low >= high:
             continue
-        times = block.times[low:high]
-        columns = block.find(refs).tolist()
-        for ref, column in zip(refs.tolist(), columns, strict=True):
-            if column >= 0:
-                part = (times, block.values[low:high, column].copy())
-                out.setdefault(ref, []).append(part)
+        times = all_times[low:high]
+        columns = block.find(refs)
+        for i in np.flatnonzero(columns >= 0).tolist():
+            part = (times, values[low:high, columns[i]].copy())
+            out.setdefault(int(refs[i]), []).append(part)
+    for piece in snapshot.early:
+        _loose_parts(piece, refs, t_min, t_max, out)
+    tidy = snapshot.tidy
     if len(tidy):
         starts = np.searchsorted(tidy.refs, refs).tolist()
         ends = np.searchsorted(tidy.refs, refs, "right").tolist()
         for ref, start, end in zip(refs.tolist(), starts, ends, strict=True):
             if start < end:
                 t_ms = tidy.t_ms[start:end]
-                low, high = np.searchsorted(t_ms, t_min), np.searchsorted(t_ms, t_max, "right")
+                low, high = int(t_ms.searchsorted(t_min)), int(t_ms.searchsorted(t_max, "right"))
                 if low < high:
                     part = (t_ms[low:high], tidy.values[start:end][low:high])
                     out.setdefault(ref, []).append(part)
-    for piece in pieces:
-        mask = (piece.t_ms >= t_min) & (piece.t_ms <= t_max)
-        mask &= (piece.refs == refs[0]) if len(refs) == 1 else np.isin(piece.refs, refs)
-        if mask.any():
-            inside = merge_pieces([Piece(piece.refs[mask], piece.t_ms[mask], piece.values[mask])])
-            cuts = np.flatnonzero(np.diff(inside.refs)) + 1
-            for at, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(inside)], strict=True):
-                part = (inside.t_ms[at:end], inside.values[at:end])
-                out.setdefault(int(inside.refs[at]), []).append(part)
+    for piece in snapshot.recent:
+        _loose_parts(piece, refs, t_min, t_max, out)
     return out
 
 
-def join(parts: list[Part]) -> Part:
-    """Parts of one series as one strictly rising column; of equal times the last part's wins."""
-    if not parts:
-        return EMPTY.t_ms, EMPTY.values
-    if len(parts) == 1:
-        return parts[0]
-    t_ms = np.concatenate([t for t, _ in parts])
-    values = np.concatenate([v for _, v in parts])
-    if (t_ms[1:] > t_ms[:-1]).all():
-        return t_ms, values
-    order = np.argsort(t_ms, kind="stable")
-    t_ms, values = t_ms[order], values[order]
-    last = np.append(t_ms[1:] != t_ms[:-1], True)
-    return t_ms[last], values[last]
+def _loose_parts(
+    piece: Piece, refs: NDArray[np.int64], t_min: int, t_max: int, out: dict[int, list[Part]]
+) -> None:
+    mask = (piece.t_ms >= t_min) & (piece.t_ms <= t_max)
+    mask &= (piece.refs == refs[0]) if len(refs) == 1 else np.isin(piece.refs, refs)
+    if not mask.any():
+        return
+    inside = merge_pieces([Piece(piece.refs[mask], piece.t_ms[mask], piece.values[mask])])
+    for ref, start, end in runs(inside.refs):
+        out.setdefault(ref, []).append((inside.t_ms[start:end], inside.values[start:end]))

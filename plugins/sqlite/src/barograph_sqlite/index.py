@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-import re
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from barograph.model import Labels, Matcher, MatchOp, Metric, MetricKind, Ref, Series
+from barograph_sqlite.chunks import bump
+from barograph_sqlite.damage import Damage
 
-MAX_KNOWN = 50_000
-"""Interned series kept in memory; others are looked up in the file."""
+MIN_KNOWN = 4096
+"""Interned series kept in memory, or as many as are active if those are more; others are looked up
+in the file."""
 
 
 def hash64(text: str) -> int:
@@ -31,6 +34,25 @@ def to_text(labels: Labels) -> str:
 
 def from_text(text: str) -> Labels:
     return Labels(tuple((k, v) for k, v in json.loads(text)))
+
+
+def add_series(connection: sqlite3.Connection, ref: int | None, text: str) -> int:
+    """A new series (with the given ref) and what it is found by; the caller holds a transaction."""
+    number = connection.execute(
+        "INSERT INTO series (ref, hash, labels) VALUES (?, ?, ?)", (ref, hash64(text), text)
+    ).lastrowid
+    assert number is not None
+    connection.executemany(
+        "INSERT OR IGNORE INTO postings VALUES (?, ?)",
+        [(posting_key(k, v), number) for k, v in from_text(text).pairs],
+    )
+    bump(connection, series=1)
+    return number
+
+
+def lost_labels(ref: int) -> str:
+    """What a series is called whose labels are lost."""
+    return to_text(Labels.of("barograph_rescued", {"ref": str(ref)}))
 
 
 class SeriesIndex:
@@ -73,16 +95,7 @@ class SeriesIndex:
                 continue
             ref = self.find(connection, labels)
             if ref is None:
-                text = to_text(labels)
-                cursor = connection.execute(
-                    "INSERT INTO series (hash, labels) VALUES (?, ?)", (hash64(text), text)
-                )
-                assert cursor.lastrowid is not None
-                ref = cursor.lastrowid
-                connection.executemany(
-                    "INSERT OR IGNORE INTO postings VALUES (?, ?)",
-                    [(posting_key(k, v), ref) for k, v in labels.pairs],
-                )
+                ref = add_series(connection, None, to_text(labels))
             out[labels] = ref
             connection.execute(
                 "INSERT OR IGNORE INTO metrics VALUES (?, ?, ?, ?)",
@@ -97,7 +110,10 @@ class SeriesIndex:
                 labels.name, Metric(labels.name, metric.kind, metric.unit, metric.help)
             )
         self._refs.update(refs)
-        while len(self._refs) > MAX_KNOWN:
+
+    def shrink(self, active: int) -> None:
+        """Keep as many series in memory as ``active`` ones are worth."""
+        while len(self._refs) > max(MIN_KNOWN, active):
             self._refs.popitem(last=False)
 
     def forget(self, refs: set[int]) -> None:
@@ -108,26 +124,24 @@ class SeriesIndex:
         self,
         connection: sqlite3.Connection,
         matchers: Sequence[Matcher],
-        wanted: Callable[[int], bool] | None,
+        keep: Callable[[list[int]], list[int]] | None,
         limit: int | None,
     ) -> list[Series]:
-        """Series that fit, sorted by labels; ``wanted(ref)`` decides whether one has samples."""
+        """Series that fit, sorted by labels; ``keep`` takes out of refs those that are wanted."""
         fits = compiled(matchers)
-        out: list[Series] = []
-        for ref, text in self._candidates(connection, matchers):
-            labels = from_text(text)
-            if fits(labels) and (wanted is None or wanted(ref)):
-                out.append(Series(Ref(ref), labels, self.metric(labels.name)))
+        refs = self._candidates(connection, matchers)
+        if keep is not None:
+            refs = keep(refs)
+        out = [series for series in self.series(connection, refs) if fits(series.labels)]
         out.sort(key=lambda series: series.labels.pairs)
         return out if limit is None else out[:limit]
 
-    def _candidates(
-        self, connection: sqlite3.Connection, matchers: Sequence[Matcher]
-    ) -> list[tuple[int, str]]:
+    def _candidates(self, connection: sqlite3.Connection, matchers: Sequence[Matcher]) -> list[int]:
+        """Refs of all series that have the labels that ``matchers`` say outright."""
         equal = [m for m in matchers if m.op is MatchOp.EQUAL and m.value]
         keys = [posting_key(m.label, m.value) for m in equal]
         if not keys:
-            return connection.execute("SELECT ref, labels FROM series").fetchall()
+            return [ref for (ref,) in connection.execute("SELECT ref FROM series")]
         sizes = [
             connection.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM postings WHERE key = ? LIMIT 1000)", (key,)
@@ -139,27 +153,33 @@ class SeriesIndex:
             "AND EXISTS (SELECT 1 FROM postings q WHERE q.key = ? AND q.ref = p.ref)"
             for _ in keys[1:]
         )
-        return connection.execute(
-            f"SELECT s.ref, s.labels FROM postings p JOIN series s ON s.ref = p.ref "  # noqa: S608
-            f"WHERE p.key = ? {probes}",
-            keys,
-        ).fetchall()
+        sql = f"SELECT p.ref FROM postings p WHERE p.key = ? {probes}"  # noqa: S608 — no text of others
+        return [ref for (ref,) in connection.execute(sql, keys)]
+
+    def missing(
+        self, connection: sqlite3.Connection, refs: Sequence[int], damage: Damage
+    ) -> set[int]:
+        """Those of ``refs`` that are no series of the file."""
+        sql, out = "SELECT 1 FROM series WHERE ref = ?", set()
+        for ref in refs:
+            try:
+                if connection.execute(sql, (ref,)).fetchone() is None:
+                    out.add(ref)
+            except sqlite3.DatabaseError as error:
+                damage.met(error, "series")
+        return out
 
     def series(self, connection: sqlite3.Connection, refs: Sequence[int]) -> list[Series]:
-        out: list[Series] = []
-        for ref in refs:
-            row = connection.execute("SELECT labels FROM series WHERE ref = ?", (ref,)).fetchone()
-            if row is not None:
-                labels = from_text(row[0])
-                out.append(Series(Ref(ref), labels, self.metric(labels.name)))
-        return out
+        """The series of ``refs`` that there are."""
+        sql = "SELECT labels FROM series WHERE ref = ?"
+        rows = ((ref, connection.execute(sql, (ref,)).fetchone()) for ref in refs)
+        found = ((ref, from_text(row[0])) for ref, row in rows if row is not None)
+        return [Series(Ref(ref), labels, self.metric(labels.name)) for ref, labels in found]
 
 
 def compiled(matchers: Sequence[Matcher]) -> Callable[[Labels], bool]:
     """A test for all matchers; an absent label counts as "". Raises ValueError for a bad regex."""
-    tests: list[tuple[str, Callable[[str], bool]]] = []
-    for matcher in matchers:
-        tests.append((matcher.label, _test(matcher)))
+    tests = [(matcher.label, _test(matcher)) for matcher in matchers]
 
     def fits(labels: Labels) -> bool:
         return all(test(labels.get(label)) for label, test in tests)
@@ -173,10 +193,15 @@ def _test(matcher: Matcher) -> Callable[[str], bool]:
         return lambda text: text == value
     if matcher.op is MatchOp.NOT_EQUAL:
         return lambda text: text != value
+    import re2  # linear in the text: no pattern can hold the process; loaded when one is used
+
+    options = re2.Options()
+    options.dot_nl, options.log_errors = True, False
     try:
-        pattern = re.compile(value, re.DOTALL)
-    except re.error as error:
-        raise ValueError(f"bad regular expression {value!r}: {error}") from None
-    if matcher.op is MatchOp.REGEX:
-        return lambda text: pattern.fullmatch(text) is not None
-    return lambda text: pattern.fullmatch(text) is None
+        pattern = re2.compile(value, options)
+    except (re2.error, UnicodeError) as error:
+        why = error.args[0] if error.args else ""
+        told = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(error)
+        raise ValueError(f"bad regular expression {value!r}: {told}") from None
+    wanted = matcher.op is MatchOp.REGEX
+    return functools.lru_cache(4096)(lambda text: (pattern.fullmatch(text) is not None) == wanted)

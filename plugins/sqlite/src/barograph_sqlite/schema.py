@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -33,21 +34,25 @@ CREATE TABLE chunks (id INTEGER PRIMARY KEY, ref INTEGER NOT NULL, late INTEGER 
   t_max INTEGER NOT NULL, t_min INTEGER NOT NULL, n INTEGER NOT NULL, count INTEGER NOT NULL,
   sum REAL, low REAL, high REAL, body BLOB NOT NULL);
 CREATE INDEX chunks_by_time ON chunks (ref, late, t_max);
+CREATE INDEX chunks_by_age ON chunks (t_max, ref);
 -- A set of refs that comes again and again, so that a log row need not repeat it.
 CREATE TABLE refsets (id INTEGER PRIMARY KEY, refs BLOB NOT NULL);
 -- refset NOT NULL: one sample for each of its refs at time t; NULL: refs and times are in body.
+-- crc: CRC-32 of body, begun with the low 32 bits of t.
 CREATE TABLE log (id INTEGER PRIMARY KEY AUTOINCREMENT, refset INTEGER, t INTEGER,
-  body BLOB NOT NULL);
--- t_end: end of the last window (exclusive).
+  crc INTEGER NOT NULL, body BLOB NOT NULL);
+-- t_end: end of what the windows hold (exclusive): of the last window, or in its midst.
 CREATE TABLE windows (id INTEGER PRIMARY KEY, level INTEGER NOT NULL, ref INTEGER NOT NULL,
   t_end INTEGER NOT NULL, t_min INTEGER NOT NULL, n INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX windows_by_time ON windows (ref, level, t_end);
--- Spans where samples came after their rollup was made.
-CREATE TABLE late (ref INTEGER PRIMARY KEY, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL);
+CREATE INDEX windows_by_age ON windows (t_end, level);
+-- Spans where samples came after their rollup was made; notes: how many batches brought some.
+CREATE TABLE late (ref INTEGER PRIMARY KEY, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL,
+  notes INTEGER NOT NULL);
 """
 
 MIGRATIONS: dict[int, str] = {}
-"""For each older version, the statements that lead to the next one."""
+"""For each older version, the statements that lead to the next one; each step is a transaction."""
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -70,13 +75,8 @@ def create_or_upgrade(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = connect(path, read_only=False)
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = version_of(connection, path)
         if version == 0:
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if tables:
-                raise StoreError(
-                    f"{path} is an SQLite file of another program; choose another --data-dir"
-                )
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -89,56 +89,88 @@ def create_or_upgrade(path: Path) -> sqlite3.Connection:
                 f"PRAGMA user_version = {VERSION}; COMMIT;"
             )
         else:
-            check_version(path, version)
-            _upgrade(connection, version)
+            _upgrade(connection, path, version)
+        # SQLite opens what it may not write for reading, without a word: find out now.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("ROLLBACK")
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def check_version(path: Path, version: int) -> None:
-    """Raises StoreError if a newer Barograph wrote the file."""
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The file's schema version, 0 for an empty file.
+
+    Raises StoreError if another program or a newer Barograph wrote the file.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    (program,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and program != APPLICATION_ID:
+        raise StoreError(f"{path} is an SQLite file of another program; choose another --data-dir")
     if version > VERSION:
         raise StoreError(
             f"{path} was written by a newer Barograph (schema {version}, this one knows "
             f"{VERSION}); update Barograph, or choose another --data-dir"
         )
+    return version
 
 
-def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+def _upgrade(connection: sqlite3.Connection, path: Path, version: int) -> None:
     while version < VERSION:
-        connection.executescript(
-            f"BEGIN; {MIGRATIONS[version]}; PRAGMA user_version = {version + 1}; COMMIT;"
-        )
+        try:
+            connection.executescript(
+                f"BEGIN; {MIGRATIONS[version]}; PRAGMA user_version = {version + 1}; COMMIT;"
+            )
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{path} could not be brought from schema {version} to {version + 1} ({error}): "
+                "it is as it was; the Barograph that wrote it still reads it"
+            ) from error
         version += 1
 
 
 def told(error: sqlite3.Error | OSError, path: Path) -> StoreError:
     """The error for a person: what happened to ``path`` and what to do."""
-    text = str(error)
-    lower = text.lower()
-    if "full" in lower or getattr(error, "errno", None) == 28:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without SQLite's finer distinctions
+    number = error.errno if isinstance(error, OSError) else None
+    if code == sqlite3.SQLITE_FULL or number in _NO_SPACE:
         return StoreFull(
-            f"no space left for {path}: nothing of this batch was stored; free some space or "
+            f"no space left for {path}: nothing of this call was stored; free some space or "
             "lower [plugins.sqlite] max_size"
         )
-    if "readonly" in lower or "unable to open" in lower or isinstance(error, PermissionError):
+    if code in _NO_PERMISSION or isinstance(error, PermissionError) or number == errno.EROFS:
         return StoreFull(
-            f"cannot write {path} ({text}): check the owner and permissions of {path.parent}, or "
+            f"cannot write {path} ({error}): check the owner and permissions of {path.parent}, or "
             "choose another --data-dir"
         )
-    if "locked" in lower:
-        return StoreLocked(f"{path} is held by another program ({text})")
-    if "malformed" in lower or "not a database" in lower or "corrupt" in lower:
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreLocked(f"{path} is held by another program ({error}); stop that one")
+    if code == sqlite3.SQLITE_NOTADB:
         return StoreError(
-            f"{path} is damaged ({text}): what can be read stays readable; restart Barograph and "
+            f"{path} is not an SQLite file, or its beginning is damaged; move it away, restore a "
+            "backup in its place, or choose another --data-dir"
+        )
+    if is_damage(error):
+        return StoreError(
+            f"{path} is damaged ({error}): what can be read stays readable; restart Barograph and "
             "it saves what is readable into a new file, keeping the damaged one beside it"
         )
-    return StoreError(f"{path}: {text}")
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreError(
+            f"the disk refused to read or write {path} ({error}): nothing of this call was "
+            "stored; look at the system's log, and at the limits of this process (ulimit -f)"
+        )
+    return StoreError(f"{path}: {error}")
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_PERMISSION = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+
+
+def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file itself is damaged."""
-    text = str(error).lower()
-    return "malformed" in text or "not a database" in text or "corrupt" in text
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 
-from barograph_sqlite.codec import join_times, pack
-from barograph_sqlite.head import BLOCK_ROWS, FOREVER, NEVER, Block, Head, Part, Piece, join
+from barograph_sqlite import log
+from barograph_sqlite.block import BLOCK_ROWS, Block
+from barograph_sqlite.chunks import (
+    ChunkRow,
+    Small,
+    all_there,
+    insert,
+    remove,
+    smaller,
+    split_rows,
+)
+from barograph_sqlite.codec import pack
+from barograph_sqlite.head import FOREVER, MAX_BLOCKS, Head
+from barograph_sqlite.loose import Part, Piece, join, runs, without
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,8 +30,9 @@ if TYPE_CHECKING:
 HEAD_BYTES = 64 * 2**20
 """Memory of unsealed samples above which sealing does not wait for full chunks."""
 
-MAX_AGE_MS = 6 * 3600_000
-"""Oldest tick of a block that is sealed even if it is not full."""
+MAX_AGE_MS = 1800_000
+"""Oldest tick of a block that is sealed even if it is not full, so that memory is at its height
+soon, however seldom ticks come. What is too little for a chunk joins the one before."""
 
 IDLE_MS = 10 * 60_000
 """A block or a series without a new sample for so long is closed."""
@@ -27,39 +41,17 @@ SMALL_ROWS = 120
 """An idle block with fewer ticks becomes loose samples: they join those that follow."""
 
 LOOSE_SAMPLES = 262_144
-LOOSE_AGE_MS = 3600_000
+LOOSE_AGE_MS = 1800_000
+"""Number and age of loose samples that begin to be sealed on their own."""
 
-ChunkRow = tuple[
-    int, int, int, int, int, int, "float | None", "float | None", "float | None", bytes
-]
-"""ref, late, t_max, t_min, n, count, sum, low, high, body."""
+LOOSE_SERIES = 1000
+"""Series whose loose samples are sealed in one step."""
 
+LOOSE_RETRY_MS = 60_000
+"""Pause when no loose sample can be sealed yet."""
 
-def chunk_rows(
-    ref: int, t_ms: NDArray[np.int64], values: NDArray[np.float64], late: int, times: bytes | None
-) -> list[ChunkRow]:
-    """Rows of the table ``chunks`` for one series' samples."""
-    rows: list[ChunkRow] = []
-    for start in range(0, len(t_ms), 3 * BLOCK_ROWS):
-        t, v = t_ms[start : start + 3 * BLOCK_ROWS], values[start : start + 3 * BLOCK_ROWS]
-        packed = times if times is not None and len(t) == len(t_ms) else pack(t)
-        total, low, high = float(v.sum()), float(v.min()), float(v.max())
-        count = len(v)
-        if total != total:  # some are NaN, or infinities of both signs
-            real = v[~np.isnan(v)]
-            count = len(real)
-            total = float(real.sum()) if count else 0.0
-            low, high = (float(real.min()), float(real.max())) if count else (0.0, 0.0)
-        stats = (total, low, high) if count else (None, None, None)
-        body = join_times(packed, v)
-        rows.append((ref, late, int(t[-1]), int(t[0]), len(t), count, *stats, body))
-    return rows
-
-
-INSERT_CHUNK = (
-    "INSERT INTO chunks (ref, late, t_max, t_min, n, count, sum, low, high, body) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+MAX_TOLD = 200_000
+"""Series in ``take_sealed``; those beyond it are rolled up when they are asked for, or go."""
 
 
 @attrs.define
@@ -67,13 +59,14 @@ class _Job:
     """A frozen block on its way into chunks."""
 
     block: Block
-    columns: NDArray[np.float64]
     times: bytes
+    room: int  # samples of a chunk before that are taken in; 0: when time is short
     loose: dict[int, Part]
     mine: Piece | None
     at: int = 0
     rows: list[ChunkRow] = attrs.field(factory=list)
     newest: list[tuple[int, int]] = attrs.field(factory=list)
+    replaced: list[Small] = attrs.field(factory=list)
 
 
 class Sealer:
@@ -83,13 +76,22 @@ class Sealer:
         self._head = head
         self._job: _Job | None = None
         self._loose_since: int | None = None
+        self._loose_retry: int | None = None
+        self._loose_more = False
+        self._sealed: set[int] = set()
+
+    def take_sealed(self) -> list[int]:
+        """Refs that got chunks since the last call."""
+        out = sorted(self._sealed)
+        self._sealed.clear()
+        return out
 
     def close_due(self, now_ms: int) -> None:
         """Freeze blocks that are old, idle, or too much memory together."""
         head = self._head
         for block in list(head.blocks.values()):
             if block.n == 0:
-                if len(head.blocks) > 64:
+                if len(head.blocks) > MAX_BLOCKS // 4:
                     head.retire(block)
                 continue
             newest, oldest = int(block.times[block.n - 1]), int(block.times[0])
@@ -97,131 +99,174 @@ class Sealer:
                 head.retire(block)
             elif block.n >= BLOCK_ROWS or now_ms - oldest > MAX_AGE_MS:
                 head.freeze(block)
-        while len(head.blocks) > 256:
+        while len(head.blocks) > MAX_BLOCKS:
             head.retire(next(iter(head.blocks.values())))
-        if head.nbytes > HEAD_BYTES and not head.frozen and head.blocks:
-            largest = max(head.blocks.values(), key=lambda b: b.nbytes)
-            if largest.n:
-                head.freeze(largest)
+        if head.nbytes > HEAD_BYTES and not head.frozen:
+            self._freeze_largest(head.nbytes // 8)
 
     def step(
-        self, connection: sqlite3.Connection, now_ms: int, deadline: float, clock: object
-    ) -> bool:
+        self, connection: sqlite3.Connection, now_ms: int, deadline: float,
+        clock: Callable[[], float],
+    ) -> bool:  # fmt: skip
         """Work until ``deadline`` (of ``clock()``); whether something was sealed."""
-        assert callable(clock)
-        if self._job is None and not self._next_block(now_ms):
+        if self._job is None and not self._next_block(whole=self._head.nbytes > HEAD_BYTES):
             return self._loose_due(connection, now_ms)
         assert self._job is not None
-        self._job.at = self._encode(self._job, deadline, clock)
+        self._encode(self._job, connection, deadline, clock)
         if self._job.at < len(self._job.block.refs):
             return False
         self._finish_block(connection)
         return True
 
+    def relieve(self, connection: sqlite3.Connection) -> None:
+        """Seal until the head is below ``HEAD_BYTES``, however long it takes."""
+        head = self._head
+        while head.nbytes > HEAD_BYTES:
+            if self._job is not None or self._next_block(whole=True):
+                assert self._job is not None
+                self._encode(self._job, connection, float("inf"), lambda: 0.0)
+                self._finish_block(connection)
+            elif not (
+                self._freeze_largest(head.nbytes // 8)
+                or self._seal_loose(connection, FOREVER)
+                or self._freeze_largest(1)
+            ):
+                return
+
     def seal_all(self, connection: sqlite3.Connection) -> None:
         """Seal everything, however few samples a chunk gets."""
         head = self._head
         for block in list(head.blocks.values()):
-            if block.n:
-                head.freeze(block)
-        while self._job is not None or self._next_block(FOREVER, whole=True):
+            head.retire(block)
+        while self._job is not None or self._next_block(whole=True):
             assert self._job is not None
-            self._encode(self._job, float("inf"), lambda: 0.0)
+            self._encode(self._job, connection, float("inf"), lambda: 0.0)
             self._finish_block(connection)
-        if head.loose:
-            self._seal_loose(connection, NEVER, everything=True)
+        while head.loose and self._seal_loose(connection, FOREVER):
+            pass
 
     # --- blocks -------------------------------------------------------------------------------
 
-    def _next_block(self, now_ms: int, *, whole: bool = False) -> bool:
+    def _freeze_largest(self, least: int) -> bool:
+        """Freeze the largest block if it has ``least`` bytes; whether it did."""
         head = self._head
-        while head.frozen:
-            block = head.frozen[0]
-            if block.n == 0:
-                with head.lock:
-                    head.frozen = head.frozen[1:]
-            elif block.n < SMALL_ROWS and not whole and head.nbytes < HEAD_BYTES:
-                head.dissolve(block)
-            else:
-                self._job = self._begin(block)
-                return True
-        return False
+        largest = max(head.blocks.values(), key=lambda b: b.nbytes, default=None)
+        if largest is None or largest.nbytes < max(least, 1):
+            return False
+        head.freeze(largest)
+        return True
 
-    def _begin(self, block: Block) -> _Job:
+    def _next_block(self, *, whole: bool) -> bool:
+        """Begin with the next frozen block; small ones are dissolved, unless ``whole``."""
+        head = self._head
+        with head.lock:
+            head.frozen = [block for block in head.frozen if block.n]
+        if not whole:
+            small = [block for block in head.frozen if block.n < SMALL_ROWS]
+            if small:
+                head.dissolve(small)
+        if not head.frozen:
+            return False
+        block = head.frozen[0]
+        self._job = self._begin(block, 0 if whole else BLOCK_ROWS - block.n)
+        return True
+
+    def _begin(self, block: Block, room: int) -> _Job:
         loose: dict[int, Part] = {}
         mine = None
         head = self._head
         if head.loose:
-            tidy = head.consolidate_fully()
+            tidy = head.consolidate()
             floor = np.minimum(self._floor(tidy.refs, block), int(block.times[block.n - 1]) + 1)
             take = np.isin(tidy.refs, block.refs) & (tidy.t_ms < floor)
             if take.any():
                 mine = Piece(tidy.refs[take], tidy.t_ms[take], tidy.values[take])
-                for ref, low, high in _runs(mine.refs):
+                for ref, low, high in runs(mine.refs):
                     loose[ref] = (mine.t_ms[low:high], mine.values[low:high])
-        columns = np.ascontiguousarray(block.values[: block.n].T)
-        return _Job(block, columns, pack(block.times[: block.n]), loose, mine)
+        return _Job(block, pack(block.times[: block.n]), room, loose, mine)
 
     def _floor(self, refs: NDArray[np.int64], but: Block | None) -> NDArray[np.int64]:
-        """For each of ``refs``, the first time that a block other than ``but`` has of it."""
-        floor = np.full(len(refs), FOREVER, np.int64)
-        for block in [*self._head.frozen, *self._head.blocks.values()]:
+        """For each of the sorted ``refs``, the first time that a block other than ``but`` has."""
+        head = self._head
+        found = runs(refs)
+        slots = head.slots(np.array([ref for ref, _, _ in found], np.int64))
+        floor = np.full(len(head.newest), FOREVER, np.int64)
+        for block in head.all_blocks():
             if block is not but and block.n:
-                inside = np.isin(refs, block.refs)
-                floor[inside] = np.minimum(floor[inside], int(block.times[0]))
-        return floor
+                floor[block.slots] = np.minimum(floor[block.slots], int(block.times[0]))
+        return np.repeat(floor[slots], [end - start for _, start, end in found])
 
-    def _encode(self, job: _Job, deadline: float, clock: object) -> int:
-        assert callable(clock)
+    def _encode(
+        self, job: _Job, connection: sqlite3.Connection, deadline: float,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        while job.at < len(job.block.refs) and clock() < deadline:
+            end = min(job.at + 32, len(job.block.refs))
+            try:
+                self._encode_columns(job, connection, end)
+            except BaseException:
+                self._job = None  # its rows are there in part: it is begun again
+                raise
+            job.at = end
+
+    def _encode_columns(self, job: _Job, connection: sqlite3.Connection, end: int) -> None:
+        """Rows for the columns of ``job`` before ``end``."""
         block, head = job.block, self._head
         times = block.times[: block.n]
-        at = job.at
-        while at < len(block.refs) and clock() < deadline:
-            for i in range(at, min(at + 32, len(block.refs))):
-                ref = int(block.refs[i])
-                sealed = int(head.sealed[block.slots[i]])
-                column: Part = (times, job.columns[i])
-                extra = job.loose.get(ref)
-                if extra is not None:
-                    column = join([column, extra])
-                packed = job.times if extra is None else None
-                job.rows += _split(ref, column, sealed, packed)
-                job.newest.append((int(block.slots[i]), max(sealed, int(column[0][-1]))))
-            at = min(at + 32, len(block.refs))
-        return at
+        columns = np.ascontiguousarray(block.values[: block.n, job.at : end].T)
+        for i in range(job.at, end):
+            ref = int(block.refs[i])
+            sealed = int(head.sealed[block.slots[i]])
+            column: Part = (times, columns[i - job.at])
+            extra = job.loose.get(ref)
+            if extra is not None:
+                column = join([column, extra])
+            small = smaller(connection, ref, sealed, column, job.room)
+            if small is not None:
+                job.replaced.append(small)
+                column, sealed = join([small.part, column]), small.before
+            packed = job.times if extra is None and small is None else None
+            job.rows += split_rows(ref, column, sealed, packed)
+            job.newest.append((ref, max(sealed, int(column[0][-1]))))
 
     def _finish_block(self, connection: sqlite3.Connection) -> None:
         job, head = self._job, self._head
         assert job is not None
+        self._job = None  # if this fails, the block is encoded again
         block = job.block
-        rest = None
-        if job.mine is not None:
-            # Samples that came while this was encoded, or belong elsewhere, stay loose.
-            tidy = head.consolidate_fully()
-            rest = _without(tidy, job.mine)
+        # Samples that came while this was encoded, or belong elsewhere, stay loose.
+        rest = None if job.mine is None else without(head.consolidate(), job.mine)
+        if not all_there(connection, job.replaced):
+            return  # retention took one meanwhile
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(INSERT_CHUNK, job.rows)
-            connection.execute(
-                "DELETE FROM log WHERE refset = ? AND id BETWEEN ? AND ?",
-                (block.refset, block.first_log, block.last_log),
-            )
-            log_id = self._rewrite_loose(connection, rest) if rest is not None else None
-            _count(connection, job.rows)
+            remove(connection, job.replaced)
+            insert(connection, job.rows)
+            _unlog(connection, [(refset, *rows) for refset, rows in block.log.items()])
+            if rest is not None:
+                self._rewrite_loose(connection, rest)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            self._job = None
             raise
         with head.lock:
             head.frozen = [b for b in head.frozen if b is not block]
         if rest is not None:
+            head.dissolved = []
             head.replace_loose(rest)
-            self._loose_rewritten(log_id)
-        for slot, newest in job.newest:
-            head.sealed[slot] = newest
-        self._job = None
+        self._loose_retry = None
+        self._done(job.newest)
+
+    def _done(self, newest: list[tuple[int, int]]) -> None:
+        """Take note of (ref, newest sealed time) of what was sealed."""
+        head = self._head
+        for ref, time in newest:
+            slot = head.slot(ref)
+            assert slot is not None
+            head.sealed[slot] = time
+        if len(self._sealed) < MAX_TOLD:
+            self._sealed.update(ref for ref, _ in newest)
         head.forget_idle()
 
     # --- loose samples --------------------------------------------------------------------------
@@ -233,128 +278,81 @@ class Sealer:
             return False
         if self._loose_since is None or now_ms < self._loose_since:
             self._loose_since = now_ms
-        if head.loose < LOOSE_SAMPLES and now_ms - self._loose_since < LOOSE_AGE_MS:
+        if self._loose_retry is not None and abs(now_ms - self._loose_retry) < LOOSE_RETRY_MS:
             return False
-        self._loose_since = now_ms
-        return self._seal_loose(connection, now_ms, everything=False)
+        due = head.loose >= LOOSE_SAMPLES or now_ms - self._loose_since >= LOOSE_AGE_MS
+        if not (due or self._loose_more):
+            return False
+        if self._seal_loose(connection, now_ms):
+            return True
+        self._loose_since = self._loose_retry = now_ms
+        return False
 
-    def _seal_loose(self, connection: sqlite3.Connection, now_ms: int, *, everything: bool) -> bool:
+    def _seal_loose(self, connection: sqlite3.Connection, now_ms: int) -> bool:
+        """Seal the loose samples of some series that are worth a chunk; whether there were any.
+
+        With ``now_ms`` FOREVER all series are idle, and each is worth one.
+        """
         head = self._head
-        tidy = head.consolidate_fully()
-        slots = head._slots(tidy.refs)
-        free = tidy.t_ms < self._floor(tidy.refs, None)
-        if not everything:
-            crowded = head.loose > LOOSE_SAMPLES
-            idle = head.newest[slots] < now_ms - IDLE_MS
+        tidy = head.consolidate()
+        slots = head.slots(tidy.refs)
+        possible = tidy.t_ms < self._floor(tidy.refs, None)
+        crowded = head.loose > LOOSE_SAMPLES
+        if now_ms == FOREVER:
+            free = possible
+        else:
             counts = np.bincount(slots)[slots]
-            free &= idle | (counts >= (SMALL_ROWS if crowded else BLOCK_ROWS))
-            if crowded and free.sum() < len(tidy) // 2:
-                free = tidy.t_ms < self._floor(tidy.refs, None)
-        if not free.any():
+            idle = head.newest[slots] < now_ms - IDLE_MS
+            free = possible & (idle | (counts >= (SMALL_ROWS if crowded else BLOCK_ROWS)))
+            if crowded and int(free.sum()) < len(tidy) // 2:
+                free = possible
+        found = runs(tidy.refs[free])
+        self._loose_more = len(found) > LOOSE_SERIES
+        if self._loose_more:
+            free &= tidy.refs < found[LOOSE_SERIES][0]
+            del found[LOOSE_SERIES:]
+        if not found:
             return False
-        mine = Piece(tidy.refs[free], tidy.t_ms[free], tidy.values[free])
+        t_ms, values = tidy.t_ms[free], tidy.values[free]
         rest = Piece(tidy.refs[~free], tidy.t_ms[~free], tidy.values[~free])
         rows: list[ChunkRow] = []
         newest: list[tuple[int, int]] = []
-        for ref, low, high in _runs(mine.refs):
+        replaced: list[Small] = []
+        for ref, low, high in found:
             slot = head.slot(ref)
             assert slot is not None
             sealed = int(head.sealed[slot])
-            rows += _split(ref, (mine.t_ms[low:high], mine.values[low:high]), sealed, None)
-            newest.append((slot, max(sealed, int(mine.t_ms[high - 1]))))
+            newest.append((ref, max(sealed, int(t_ms[high - 1]))))
+            column = (t_ms[low:high], values[low:high])
+            room = 0 if now_ms == FOREVER else BLOCK_ROWS - len(column[0])
+            small = smaller(connection, ref, sealed, column, room)
+            if small is not None:
+                replaced.append(small)
+                column, sealed = join([small.part, column]), small.before
+            rows += split_rows(ref, column, sealed, None)
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(INSERT_CHUNK, rows)
-            log_id = self._rewrite_loose(connection, rest)
-            _count(connection, rows)
+            remove(connection, replaced)
+            insert(connection, rows)
+            self._rewrite_loose(connection, rest)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        head.dissolved = []
         head.replace_loose(rest)
-        self._loose_rewritten(log_id)
-        for slot, time in newest:
-            head.sealed[slot] = time
-        head.forget_idle()
+        self._loose_since = None
+        self._done(newest)
         return True
 
-    def _rewrite_loose(self, connection: sqlite3.Connection, rest: Piece) -> int:
+    def _rewrite_loose(self, connection: sqlite3.Connection, rest: Piece) -> None:
         """Replace the log rows of all loose samples by one of those that remain."""
-        head = self._head
         connection.execute("DELETE FROM log WHERE refset IS NULL")
-        for refset, first, last in head.dissolved:
-            connection.execute(
-                "DELETE FROM log WHERE refset = ? AND id BETWEEN ? AND ?", (refset, first, last)
-            )
-        if not len(rest):
-            return 0
-        cursor = connection.execute(
-            "INSERT INTO log (refset, t, body) VALUES (NULL, NULL, ?)", (loose_body(rest),)
-        )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
-
-    def _loose_rewritten(self, log_id: int | None) -> None:
-        self._head.dissolved = []
-        self._head.loose_log = log_id or 0
+        _unlog(connection, self._head.dissolved)
+        if len(rest):
+            log.write_loose(connection, rest)
 
 
-def loose_body(piece: Piece) -> bytes:
-    """A log row of loose samples: refs, times, values."""
-    return piece.refs.tobytes() + piece.t_ms.tobytes() + piece.values.tobytes()
-
-
-def loose_from(body: bytes) -> Piece:
-    n = len(body) // 24
-    return Piece(
-        np.frombuffer(body, np.int64, n),
-        np.frombuffer(body, np.int64, n, 8 * n),
-        np.frombuffer(body, np.float64, n, 16 * n),
-    )
-
-
-def _split(ref: int, column: Part, sealed: int, packed: bytes | None) -> list[ChunkRow]:
-    t_ms, values = column
-    cut = int(np.searchsorted(t_ms, sealed, "right")) if t_ms[0] <= sealed else 0
-    rows = chunk_rows(ref, t_ms[:cut], values[:cut], 1, None) if cut else []
-    if cut < len(t_ms):
-        rows += chunk_rows(ref, t_ms[cut:], values[cut:], 0, packed if cut == 0 else None)
-    return rows
-
-
-def _runs(refs: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """(ref, start, end) of each run in sorted ``refs``."""
-    if not len(refs):
-        return []
-    cuts = [0, *(np.flatnonzero(np.diff(refs)) + 1).tolist(), len(refs)]
-    return [(int(refs[a]), a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
-
-
-def _without(piece: Piece, taken: Piece) -> Piece:
-    """``piece`` without the samples of ``taken`` (equal ref, time and bits); both sorted."""
-    kind = np.dtype([("r", np.int64), ("t", np.int64), ("v", np.int64)])
-
-    def rows(p: Piece) -> NDArray[np.void]:
-        out = np.empty(len(p), kind)
-        out["r"], out["t"], out["v"] = p.refs, p.t_ms, p.values.view(np.int64)
-        return out
-
-    keep = ~np.isin(rows(piece), rows(taken))
-    return Piece(piece.refs[keep], piece.t_ms[keep], piece.values[keep])
-
-
-def _count(connection: sqlite3.Connection, rows: list[ChunkRow]) -> None:
-    bump(connection, chunks=len(rows), samples=sum(row[4] for row in rows))
-    bump(connection, late_chunks=sum(row[1] for row in rows), generation=1)
-
-
-def bump(connection: sqlite3.Connection, **counts: int) -> None:
-    """Add to counters in ``meta``."""
-    for key, n in counts.items():
-        if n:
-            connection.execute(
-                "INSERT INTO meta VALUES (?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
-                (key, n),
-            )
+def _unlog(connection: sqlite3.Connection, rows: list[tuple[int, int, int]]) -> None:
+    connection.executemany("DELETE FROM log WHERE refset = ? AND id BETWEEN ? AND ?", rows)

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from barograph.contracts import Problem, Progress, StoreError, StoreStats
+from barograph.contracts import Problem, Progress, StoreError, StoreMissing, StoreStats
 from barograph.model import Batch, Column, Labels, Matcher, Metric, Ref, Series, Windows
-from barograph_sqlite import checking, retention, rollups, transfer
-from barograph_sqlite.head import EMPTY, NEVER, Head, Part, Piece, join, merge_pieces, parts_of
+from barograph_sqlite import checking, log, rescue, retention, rollups, statistics, transfer
+from barograph_sqlite.archive import require_parquet
+from barograph_sqlite.chunks import counter, newest_times, oldest_time
+from barograph_sqlite.connections import Readers, snapshot
+from barograph_sqlite.damage import Damage
+from barograph_sqlite.head import NEVER, Head, parts_of
 from barograph_sqlite.index import SeriesIndex
 from barograph_sqlite.lock import FileLock
-from barograph_sqlite.reading import Damage, Readers, read_chunks
-from barograph_sqlite.schema import VERSION, check_version, connect, create_or_upgrade, told
-from barograph_sqlite.sealing import HEAD_BYTES, Sealer, loose_body, loose_from
+from barograph_sqlite.loose import checked, join
+from barograph_sqlite.reading import read_chunks
+from barograph_sqlite.schema import (
+    PAGE_BYTES,
+    VERSION,
+    create_or_upgrade,
+    is_damage,
+    told,
+    version_of,
+)
+from barograph_sqlite.sealing import HEAD_BYTES, Sealer
+from barograph_sqlite.selection import Remembered, in_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +49,11 @@ SEAL_SECONDS = 0.03
 
 
 class SqliteStore:
-    """Samples, series and rollups in ``DATA_DIR/barograph.db``. See docs/explanation/storage.md."""
+    """Samples, series and rollups in ``DATA_DIR/barograph.db``. See docs/explanation/storage.md.
+
+    Besides the contract: ``series_version`` changes when series come or go; ``take_sealed``,
+    ``sealed_since`` and ``dropped_until`` spare ``DataAggregator`` work.
+    """
 
     name = "sqlite"
 
@@ -44,29 +61,38 @@ class SqliteStore:
         self.data_dir = Path(data_dir)
         self.path = self.data_dir / FILE
         self.config = config
+        self.damage = Damage(self.data_dir / f"{FILE}.damaged")
         self.series_version = 0
-        self.sealed_version = 0
-        self.damage = Damage()
+        self.dropped_until = 0
+        self.drop_align_ms = 1
         self.before_drop_callback: Callable[[Sequence[int], int], None] | None = None
         self._write = threading.RLock()
-        self._index = SeriesIndex()
+        self._open = False
         self._read_only = False
         self._lock: FileLock | None = None
         self._writer: sqlite3.Connection | None = None
         self._readers = Readers(self.path)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._index = SeriesIndex()
         self._head = Head(self._newest_of)
         self._sealer = Sealer(self._head)
+        self._retention = retention.Retention(self)
+        self._remembered = Remembered()
+        self._missing: set[int] = set()  # refs that came without a series of theirs
         self._has_late = False
         self._wal_bytes = 0
         self._replayed: tuple[int, int] = (-1, 0)  # generation, newest log row
-        self._selected: dict[Any, list[Series]] = {}
-        self._retention_at = 0
 
     # --- opening ------------------------------------------------------------------------------
 
     def open(self, *, read_only: bool = False) -> None:
         """Open or create. Raises StoreLocked, StoreFull, StoreError."""
+        if self._open:
+            raise StoreError(f"{self.path} is open already")
         self._read_only = read_only
+        self._reset()
         try:
             if read_only:
                 self._open_reader()
@@ -78,172 +104,84 @@ class SqliteStore:
         except BaseException:
             self.close()
             raise
+        self._open = True
 
     def _open_reader(self) -> None:
         if not self.path.exists():
-            raise StoreError(f"there is no {self.path}; is --data-dir the server's?")
+            raise StoreMissing(f"there is no {self.path}; is --data-dir the server's?")
         with self._readers.lend() as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            check_version(self.path, version)
-            if version < VERSION:
+            if version_of(connection, self.path) < VERSION:
                 raise StoreError(f"{self.path} is of an older Barograph; start the server once")
             self._index.load_metrics(connection)
 
     def _open_writer(self) -> None:
+        if self.config is not None and self.config.archive:
+            require_parquet()
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = FileLock(self.data_dir / f"{FILE}.lock")
         self._lock.take()
+        rescue.finish(self.path, self.damage)
+        if self.damage.note.exists() and self.path.exists():
+            rescue.rescue(self.path, self.damage)
         try:
-            self._writer = create_or_upgrade(self.path)
-            self._load(self._writer)
+            self._load()
         except sqlite3.DatabaseError as error:
-            if self._writer is not None:
-                self._writer.close()
-            if not checking.is_damage(error):
+            if not is_damage(error):
                 raise
             self.damage.found(str(self.path), str(error))
-            checking.rebuild(self.path, self.damage)
-            self._head = Head(self._newest_of)
-            self._sealer = Sealer(self._head)
-            self._writer = create_or_upgrade(self.path)
-            self._load(self._writer)
+            if self._writer is not None:
+                self._writer.close()
+            self._readers.close()
+            self._reset()
+            rescue.rescue(self.path, self.damage)
+            self._load()
 
-    def _load(self, connection: sqlite3.Connection) -> None:
+    def _load(self) -> None:
+        connection = self._writer = create_or_upgrade(self.path)
         self._index.load_metrics(connection)
-        self._has_late = self._counter("late_chunks") > 0
-        self._replay(connection, 0)
-
-    def _replay(self, connection: sqlite3.Connection, after: int) -> int:
-        """Put log rows into the head; the newest row's id."""
-        sets: dict[int, NDArray[np.int64]] = {}
-        for log_id, refset, t_ms, body in connection.execute(
-            "SELECT id, refset, t, body FROM log WHERE id > ? ORDER BY id", (after,)
-        ):
-            after = log_id
-            if refset is None:
-                piece = loose_from(body)
-                placed = self._head.place(piece.refs, piece.t_ms, piece.values, _no_refset)
-            else:
-                if refset not in sets:
-                    (refs,) = connection.execute(
-                        "SELECT refs FROM refsets WHERE id = ?", (refset,)
-                    ).fetchone()
-                    sets[refset] = np.frombuffer(refs, np.int64)
-                values = np.frombuffer(body, np.float64)
-                number = int(refset)
-                placed = self._head.place(sets[refset], t_ms, values, lambda _, n=number: n)  # type: ignore[misc]
-            self._note_log(placed[0].block, log_id)
-            self._head.commit()
-        return after
-
-    def _note_log(self, block: Any, log_id: int) -> None:
-        if block is None:
-            self._head.loose_log = log_id
-        else:
-            block.first_log = block.first_log or log_id
-            block.last_log = log_id
+        self._has_late = counter(connection, "late_chunks") > 0
+        self.dropped_until = counter(connection, "dropped_until")
+        log.replay(connection, self._head, 0, self.damage)
 
     def close(self) -> None:
         """Close; what is not sealed is in the log. Idempotent."""
         with self._write:
+            self._readers.close()
             if self._writer is not None:
                 try:
-                    self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 except sqlite3.Error as error:  # the log keeps everything: only tell
                     self.damage.found(str(self.path), f"checkpoint at closing: {error}")
-                self._readers.close()
                 self._writer.close()
                 self._writer = None
-            self._readers.close()
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
-
-    def _writing(self) -> sqlite3.Connection:
-        if self._writer is None:
-            raise StoreError(f"{self.path} is not open for writing")
-        return self._writer
+            self._open = False
 
     # --- writing --------------------------------------------------------------------------------
 
-    def intern(self, series: Sequence[tuple[Labels, Metric]]) -> NDArray[np.int64]:
-        """Refs int64[n] of the given series, made where new."""
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The writer's connection, for the caller alone. Raises StoreError."""
         with self._write:
-            refs = {labels: self._index.known(labels) for labels, _ in series}
-            new = [(labels, metric) for labels, metric in series if refs[labels] is None]
-            if new:
-                connection = self._writing()
-                made: dict[Labels, int] = {}
-                self._transaction(lambda: made.update(self._index.add(connection, new)))
-                self._index.remember(made, new)
-                refs.update(made)
-                self.series_version += 1
-                self._selected.clear()
-            return np.array([refs[labels] for labels, _ in series], np.int64)
+            if self._writer is None:
+                raise StoreError(f"{self.path} is not open for writing")
+            yield self._writer
 
-    def append(self, batches: Sequence[Batch]) -> None:
-        """Store all samples of ``batches``, as one. Raises StoreFull, StoreError: then none is."""
-        with self._write:
-            connection = self._writing()
-            written = 0
-
-            def write() -> None:
-                nonlocal written
-                for batch in batches:
-                    if len(batch):
-                        written += self._append_one(connection, batch)
-
+    def transaction(self, work: Callable[[], object]) -> None:
+        """Do ``work`` as one: all of it or nothing. Raises StoreFull, StoreError."""
+        with self.writing() as connection:
             try:
-                self._transaction(write)
+                connection.execute("BEGIN IMMEDIATE")
+                work()
+                connection.execute("COMMIT")
+            except (sqlite3.Error, OSError) as error:
+                self._roll_back(connection)
+                raise self._told(error) from error
             except BaseException:
-                self._head.roll_back()
+                self._roll_back(connection)
                 raise
-            self._head.commit()
-            self._wal_bytes += written
-            if self._wal_bytes > WAL_BYTES:
-                self._checkpoint()
-            if self._head.nbytes > HEAD_BYTES * 1.5:
-                self._relieve()
-
-    def _append_one(self, connection: sqlite3.Connection, batch: Batch) -> int:
-        refs = np.ascontiguousarray(batch.refs, np.int64)
-        values = np.ascontiguousarray(batch.values, np.float64)
-        if len(refs) != len(values):
-            raise ValueError(f"a batch of {len(refs)} refs has {len(values)} values")
-        written = 0
-        for placed in self._head.place(refs, batch.t_ms, values, self._refset):
-            if placed.block is not None:
-                row = (placed.block.refset, int(batch.t_ms), values.data)  # type: ignore[arg-type]
-                written += values.nbytes
-            else:
-                assert placed.piece is not None
-                body = loose_body(placed.piece)
-                row = (None, None, body)  # type: ignore[assignment]
-                written += len(body)
-                if placed.late is not None:
-                    rollups.note_late(connection, placed.late)
-            cursor = connection.execute("INSERT INTO log (refset, t, body) VALUES (?, ?, ?)", row)
-            assert cursor.lastrowid is not None
-            self._note_log(placed.block, cursor.lastrowid)
-        return written
-
-    def _refset(self, refs: NDArray[np.int64]) -> int:
-        cursor = self._writing().execute("INSERT INTO refsets (refs) VALUES (?)", (refs.tobytes(),))
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
-
-    def _transaction(self, work: Callable[[], None]) -> None:
-        connection = self._writing()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            work()
-            connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            self._roll_back(connection)
-            raise told(error, self.path) from error
-        except BaseException:
-            self._roll_back(connection)
-            raise
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
@@ -252,22 +190,104 @@ class SqliteStore:
             except sqlite3.Error as error:
                 self.damage.found(str(self.path), f"rolling back: {error}")
 
+    def _told(self, error: sqlite3.Error | OSError) -> StoreError:
+        if is_damage(error):
+            self.damage.found(str(self.path), str(error))
+            self.damage.save_next_time()
+        return told(error, self.path)
+
+    def wrote(self, count: int) -> None:
+        """``count`` bytes went to the write-ahead log."""
+        self._wal_bytes += count
+
+    def intern(self, series: Sequence[tuple[Labels, Metric]]) -> NDArray[np.int64]:
+        """Refs int64[n] of the given series, made where new."""
+        with self.writing() as connection:
+            refs = {labels: self._index.known(labels) for labels, _ in series}
+            new = [(labels, metric) for labels, metric in series if refs[labels] is None]
+            if new:
+                made: dict[Labels, int] = {}
+                self.transaction(lambda: made.update(self._index.add(connection, new)))
+                self._index.remember(made, new)
+                self._index.shrink(max(self._head.active(), len(series)))
+                refs.update(made)
+                self.series_version += 1
+            out = np.array([refs[labels] for labels, _ in series], np.int64)
+            self._retention.used(set(out.tolist()))
+            return out
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        """Store all samples of ``batches``, as one. Raises StoreFull, StoreError: then none is."""
+        with self.writing() as connection:
+            try:
+                self.transaction(lambda: self._append_all(connection, batches))
+            except BaseException:
+                self._head.roll_back()
+                raise
+            self._head.commit()
+            if self._missing:
+                self._missing.clear()
+                self.series_version += 1
+            if self._wal_bytes > WAL_BYTES:
+                self._checkpoint(connection)
+            if self._head.nbytes > HEAD_BYTES * 1.5:
+                self._relieve(connection)
+
+    def _append_all(self, connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            self._append_one(connection, batch)
+        if self._missing:
+            self._retention.revive(connection, self._missing)
+
+    def _append_one(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        refs, t_ms, values = checked(batch)
+        if not len(refs):
+            return
+        placed = self._head.place(refs, t_ms, values, self._refset)
+        if placed.block is not None:
+            assert isinstance(t_ms, int)
+            refset = placed.block.refset
+            number = log.write_row(connection, refset, t_ms, values)
+            self._head.logged(placed.block, refset, number)
+            self._wal_bytes += values.nbytes
+        else:
+            assert placed.piece is not None
+            log.write_loose(connection, placed.piece)
+            self._wal_bytes += 24 * len(placed.piece)
+            if placed.late is not None:
+                rollups.note_late(connection, placed.late)
+
+    def _refset(self, refs: NDArray[np.int64]) -> int:
+        with self.writing() as connection:
+            number = connection.execute(
+                "INSERT INTO refsets (refs) VALUES (?)", (refs.tobytes(),)
+            ).lastrowid
+            assert number is not None
+            return number
+
     def _newest_of(self, refs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        newest = np.full(len(refs), NEVER, np.int64)
-        sealed = np.full(len(refs), NEVER, np.int64)
         with self._readers.lend() as connection:
-            for i, ref in enumerate(refs.tolist()):
-                for late in (0, 1) if self._has_late or self._read_only else (0,):
-                    row = connection.execute(
-                        "SELECT max(t_max) FROM chunks WHERE ref = ? AND late = ?", (ref, late)
-                    ).fetchone()
-                    if row[0] is not None:
-                        newest[i] = max(newest[i], row[0])
-                        if late == 0:
-                            sealed[i] = row[0]
-        return newest, sealed
+            if not self._read_only:
+                self._missing |= self._index.missing(connection, refs.tolist(), self.damage)
+            late_too = self._has_late or self._read_only
+            return newest_times(connection, refs, late_too, self.damage)
 
     # --- reading --------------------------------------------------------------------------------
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A connection to read from, with a head that is at least as new."""
+        if self._read_only:
+            return snapshot(self._readers, self._write, self._follow)
+        return self._readers.lend()
+
+    def _follow(self, connection: sqlite3.Connection) -> None:
+        """Bring the head of a read-only store up to the log of ``connection``'s snapshot."""
+        generation = counter(connection, "generation")
+        if generation != self._replayed[0]:
+            self._head = Head(self._newest_of)
+            self._replayed = (generation, 0)
+        newest = log.replay(connection, self._head, self._replayed[1], self.damage)
+        self._replayed = (generation, newest)
 
     def select(
         self,
@@ -277,42 +297,39 @@ class SqliteStore:
         limit: int | None = None,
     ) -> list[Series]:
         """Series that fit all matchers (and may have samples in [t_min, t_max]), by labels."""
-        key = (tuple(matchers), limit)
-        timeless = t_min is None or self._read_only
-        if timeless and not self._read_only and key in self._selected:
-            return self._selected[key]
-        with self._reading() as connection:
-            wanted = None
-            if t_min is not None:
-                since = t_min
-                wanted = lambda ref: self._newest(connection, ref) >= since  # noqa: E731
-            found = self._index.select(connection, matchers, wanted, limit)
+        key, version = (tuple(matchers), limit), self.series_version
+        timeless = t_min is None and t_max is None
         if timeless and not self._read_only:
-            if len(self._selected) > 256:
-                self._selected.clear()
-            self._selected[key] = found
+            known = self._remembered.get(key, version)
+            if known is not None:
+                return known
+        with self._told_errors(), self._reading() as connection:
+            head = self._head
+
+            def keep(refs: list[int]) -> list[int]:
+                return in_range(connection, head, refs, t_min, t_max)
+
+            found = self._index.select(connection, matchers, None if timeless else keep, limit)
+        if timeless and not self._read_only:
+            self._remembered.put(key, version, found)
         return found
 
-    def _newest(self, connection: sqlite3.Connection, ref: int) -> int:
-        slot = self._head.slot(ref)
-        if slot is not None:
-            return int(self._head.newest[slot])
-        row = connection.execute(
-            "SELECT max(m) FROM (SELECT max(t_max) m FROM chunks WHERE ref = ?1 AND late = 0 "
-            "UNION ALL SELECT max(t_end) FROM windows WHERE ref = ?1)",
-            (ref,),
-        ).fetchone()
-        return NEVER if row[0] is None else int(row[0])
+    @contextmanager
+    def _told_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._told(error) from error
 
     def series(self, refs: Sequence[int]) -> list[Series]:
         """The series of ``refs``; unknown refs are left out."""
-        with self._reading() as connection:
+        with self._told_errors(), self._reading() as connection:
             return self._index.series(connection, [int(ref) for ref in refs])
 
     def metrics(self) -> list[Metric]:
         """All metrics known, by name."""
         if self._read_only:
-            with self._reading() as connection:
+            with self._told_errors(), self._reading() as connection:
                 self._index.load_metrics(connection)
         return self._index.metrics()
 
@@ -322,7 +339,7 @@ class SqliteStore:
         if not len(wanted):
             return []
         out: list[Column] = []
-        with self._reading() as connection:
+        with self._told_errors(), self._reading() as connection:
             # The head first: what is sealed meanwhile is then seen twice, never not at all.
             head = parts_of(self._head.snapshot(), wanted, t_min, t_max)
             late = self._has_late or self._read_only
@@ -332,120 +349,134 @@ class SqliteStore:
                 out.append(Column(t_ms, values))
         return out
 
-    def _reading(self) -> Any:
-        if self._read_only:
-            return self._following()
-        return self._readers.lend()
-
-    def _following(self) -> Any:
-        return transfer.Following(self)
-
-    def follow(self, connection: sqlite3.Connection) -> None:
-        """Bring the head of a read-only store up to the log of ``connection``'s snapshot."""
-        generation = self._counter("generation", connection)
-        if generation != self._replayed[0]:
-            self._head = Head(self._newest_of)
-            self._replayed = (generation, 0)
-        self._replayed = (generation, self._replay(connection, self._replayed[1]))
-
     # --- rollups --------------------------------------------------------------------------------
 
     def read_windows(
         self, refs: Sequence[int], level_ms: int, t_min: int, t_max: int
     ) -> list[list[Windows]]:
         """Stored windows that overlap [t_min, t_max]: for each ref its parts in time order."""
-        with self._reading() as connection:
+        with self._told_errors(), self._reading() as connection:
             return rollups.read(connection, refs, level_ms, t_min, t_max, self.damage)
 
     def watermarks(self, refs: Sequence[int], level_ms: int) -> NDArray[np.int64]:
         """int64[n]: for each ref the end (ms, exclusive) of what the level holds; 0 if nothing."""
-        with self._reading() as connection:
+        with self._told_errors(), self._reading() as connection:
             return rollups.watermarks(connection, refs, level_ms)
 
     def write_windows(self, parts: Sequence[tuple[Ref, Windows]]) -> None:
         """Store windows, each replacing what is there in its span."""
-        with self._write:
-            connection = self._writing()
-            self._transaction(lambda: rollups.write(connection, parts, self.damage))
+        with self.writing() as connection:
+            self.transaction(lambda: self.wrote(rollups.write(connection, parts, self.damage)))
 
     def late_since_rollup(self) -> list[tuple[Ref, int, int]]:
         """(ref, t_min, t_max) of late samples in spans that may be rolled up already."""
-        with self._reading() as connection:
-            rows = connection.execute("SELECT ref, t_min, t_max FROM late ORDER BY ref").fetchall()
-            return [(Ref(ref), a, b) for ref, a, b in rows]
+        with self._told_errors(), self._reading() as connection:
+            return list(rollups.late_spans(connection))
 
     def clear_late(self, spans: Sequence[tuple[Ref, int, int]]) -> None:
-        """Forget spans of ``late_since_rollup``; one that grew meanwhile stays."""
-        with self._write:
-            connection = self._writing()
-            sql = "DELETE FROM late WHERE ref = ? AND t_min = ? AND t_max = ?"
-            self._transaction(lambda: connection.executemany(sql, spans) and None)
+        """Forget spans of ``late_since_rollup``; one that more samples came into stays."""
+        with self.writing() as connection:
+            self.transaction(lambda: rollups.clear_late(connection, spans))
 
     def sealed_until(self, refs: Sequence[int]) -> NDArray[np.int64]:
         """int64[n]: the newest time (ms, inclusive) that is in a sealed chunk; 0 if none."""
-        _, sealed = self._newest_of(np.asarray(refs, np.int64))
+        with self._told_errors():
+            _, sealed = self._newest_of(np.asarray(refs, np.int64))
         return np.where(sealed == NEVER, 0, sealed)
 
-    def before_drop(self, callback: Callable[[Sequence[int], int], None]) -> None:
-        """Call ``callback(refs, t_max)`` before retention drops raw samples up to ``t_max``."""
-        self.before_drop_callback = callback
+    def sealed_since(self, refs: Sequence[int]) -> NDArray[np.int64]:
+        """int64[n]: the oldest time (ms) that is in a chunk; 0 if none."""
+        with self._told_errors(), self._reading() as connection:
+            return np.array([oldest_time(connection, int(ref)) for ref in refs], np.int64)
+
+    def before_drop(
+        self, callback: Callable[[Sequence[int], int], None], align_ms: int = 1
+    ) -> None:
+        """Call ``callback(refs, t_max)`` before retention drops raw samples up to ``t_max``.
+
+        What is too old goes in whole spans of ``align_ms``: a window is folded from all its
+        samples, late ones too, until it is older than that.
+        """
+        self.before_drop_callback, self.drop_align_ms = callback, align_ms
+
+    def take_sealed(self) -> list[int]:
+        """Refs of the series that got sealed samples since the last call."""
+        with self._write:
+            return self._sealer.take_sealed()
 
     # --- housekeeping -----------------------------------------------------------------------------
 
     def maintain(self, now_ms: int) -> None:
         """Sealing, retention, vacuum and checkpoints, a bounded piece of each."""
-        with self._write:
-            connection = self._writing()
-            try:
+        try:
+            with self.writing() as connection:
                 self._sealer.close_due(now_ms)
                 deadline = time.perf_counter() + SEAL_SECONDS
                 if self._sealer.step(connection, now_ms, deadline, time.perf_counter):
-                    self._sealed()
+                    self._sealed(connection)
                 if self._wal_bytes > WAL_BYTES // 4:
-                    self._checkpoint()
-                if abs(now_ms - self._retention_at) >= retention.EVERY_MS:
-                    self._retention_at = now_ms
-                    retention.enforce(self, connection, now_ms)
-            except sqlite3.Error as error:
-                raise told(error, self.path) from error
+                    self._checkpoint(connection)
+            self._retention.step(now_ms)
+        except sqlite3.Error as error:
+            raise self._told(error) from error
 
     def seal(self) -> None:
         """Seal all samples now, checkpoint and give free pages back."""
-        with self._write:
-            connection = self._writing()
-            try:
+        try:
+            with self.writing() as connection:
                 self._sealer.seal_all(connection)
-                self._sealed()
-                connection.execute("DELETE FROM refsets WHERE id NOT IN (SELECT refset FROM log)")
-                self._head.blocks.clear()
-                self._head._by_identity.clear()
-                connection.executescript("PRAGMA incremental_vacuum")
+                self._sealed(connection)
+                connection.execute(retention.FORGET_REFSETS)
+                retention.give_back(connection)
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            except sqlite3.Error as error:
-                raise told(error, self.path) from error
-            self._wal_bytes = 0
+                self._wal_bytes = 0
+        except sqlite3.Error as error:
+            raise self._told(error) from error
 
-    def _sealed(self) -> None:
-        self.sealed_version += 1
-        self._has_late = self._counter("late_chunks") > 0
-        self._wal_bytes += WAL_BYTES // 8
+    def _sealed(self, connection: sqlite3.Connection) -> None:
+        self._has_late = counter(connection, "late_chunks") > 0
+        self.wrote(WAL_BYTES // 8)
 
-    def _relieve(self) -> None:
+    def _relieve(self, connection: sqlite3.Connection) -> None:
         """Seal at once: samples come faster than ``maintain`` is called."""
-        connection = self._writing()
-        self._sealer.close_due(int(self._head.newest.max()))
-        while self._head.frozen and self._head.nbytes > HEAD_BYTES:
-            self._sealer.step(connection, 0, float("inf"), time.perf_counter)
-            self._sealed()
+        try:
+            self._sealer.relieve(connection)
+            self._sealed(connection)
+        except sqlite3.Error as error:  # this batch is stored; the next seal tries again
+            self._told(error)
+            self.damage.found(f"{self.path}, sealing", str(error))
 
-    def _checkpoint(self) -> None:
-        self._writing().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self._wal_bytes = 0
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._wal_bytes = 0
+        except sqlite3.Error as error:  # everything is in the write-ahead log; the next one tries
+            self._told(error)
+            self.damage.found(f"{self.path}, checkpoint", str(error))
 
-    def _counter(self, key: str, connection: sqlite3.Connection | None = None) -> int:
-        connection = connection or self._writing()
-        row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return 0 if row is None else int(row[0])
+    def forget_idle(self) -> None:
+        """Let the head forget all series that it has no samples of."""
+        self._head.forget_idle(spare=0)
+
+    def is_live(self, ref: int) -> bool:
+        """Whether the head knows a series."""
+        return self._head.slot(ref) is not None
+
+    def live_refsets(self) -> list[int]:
+        """Sets of series that blocks of the head go by."""
+        return sorted({block.refset for block in self._head.all_blocks()})
+
+    def dropped(self, t_end: int) -> None:
+        """Retention took samples before ``t_end``."""
+        self.dropped_until = max(self.dropped_until, t_end)
+        self.wrote(PAGE_BYTES * retention.CHUNKS_AT_ONCE // 4)
+
+    def series_gone(self, refs: set[int]) -> None:
+        """Retention forgot series."""
+        self._index.forget(refs)
+        self.series_version += 1
+
+    # --- what can be asked ------------------------------------------------------------------------
 
     @property
     def problems(self) -> list[Problem]:
@@ -453,43 +484,17 @@ class SqliteStore:
         return list(self.damage.problems)
 
     def stats(self) -> StoreStats:
-        """Sizes and counts; cheap enough to ask every few seconds."""
-        with self._reading() as connection:
-            chunks = self._counter("chunks", connection)
-            samples = self._counter("samples", connection)
-            (series,) = connection.execute("SELECT count(*) FROM series").fetchone()
-            oldest = connection.execute(
-                "SELECT min(t_min) FROM (SELECT t_min FROM chunks ORDER BY id LIMIT 200)"
-            ).fetchone()[0]
-            newest = connection.execute(
-                "SELECT max(t_max) FROM (SELECT t_max FROM chunks ORDER BY id DESC LIMIT 200)"
-            ).fetchone()[0]
-        blocks, tidy, pieces = self._head.snapshot()
-        lows = [int(b.times[0]) for b, _ in blocks] + [
-            int(p.t_ms.min()) for p in [tidy, *pieces] if len(p)
-        ]
-        highs = [int(b.times[n - 1]) for b, n in blocks] + [
-            int(p.t_ms.max()) for p in [tidy, *pieces] if len(p)
-        ]
-        lows += [] if oldest is None else [oldest]
-        highs += [] if newest is None else [newest]
-        head = self._head.samples
-        wal = _size(Path(f"{self.path}-wal"))
-        return StoreStats(
-            series=series, samples=samples + head, chunks=chunks, head_samples=head,
-            bytes_on_disk=_size(self.path) + wal + _size(Path(f"{self.path}-shm")),
-            t_min=min(lows) if lows else None, t_max=max(highs) if highs else None,
-            levels={0: chunks}, log_bytes=wal,
-            extra={
-                "active_series": self._head.active(), "head_bytes": self._head.nbytes,
-                "damaged_records": self.damage.count,
-            },
-        )  # fmt: skip
+        """Sizes and counts at one moment; cheap enough to ask every few seconds."""
+        with self._told_errors(), self._write, self._reading() as connection:
+            return statistics.stats_of(connection, self._head, self.path, self.damage.count)
 
     def check(self, progress: Progress | None = None) -> list[Problem]:
         """Read everything; what is damaged, by name and time range."""
-        with self._reading() as connection:
-            return checking.check(connection, self.path, progress)
+        with self._told_errors(), self._reading() as connection:
+            problems, pages = checking.check(connection, self.path, progress)
+        if pages:
+            self.damage.save_next_time()
+        return problems
 
     def backup(self, target: Path, progress: Progress | None = None) -> None:
         """A consistent copy while running, in a file of mode 0600."""
@@ -501,24 +506,11 @@ class SqliteStore:
     def export(
         self, path: Path, format: str, matchers: Sequence[Matcher] = (),
         t_min: int | None = None, t_max: int | None = None, progress: Progress | None = None,
+        refs: Sequence[int] | None = None,
     ) -> int:  # fmt: skip
-        """Write samples as "parquet", "csv" or "openmetrics"; how many."""
-        return transfer.export(self, Path(path), format, matchers, t_min, t_max, progress)
+        """Write samples as "parquet", "csv" or "openmetrics"; how many. ``refs``: of these only."""
+        return transfer.export(self, Path(path), format, matchers, t_min, t_max, progress, refs)
 
     def import_(self, path: Path, format: str, progress: Progress | None = None) -> int:
         """Read a file that ``export`` (or another program) wrote; how many samples."""
         return transfer.import_(self, Path(path), format, progress)
-
-
-def _no_refset(refs: NDArray[np.int64]) -> int:
-    raise AssertionError("loose samples have no refset")
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
-
-
-__all__ = ["EMPTY", "Part", "Piece", "SqliteStore", "connect", "merge_pieces"]

@@ -1,94 +1,93 @@
-"""Export, import and archive: Parquet, CSV and OpenMetrics text."""
+"""Export and import: Parquet, CSV and OpenMetrics text."""
 
 from __future__ import annotations
 
 import csv
 import itertools
 import math
-import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, TextIO
 
 from barograph.contracts import Progress, StoreError
 from barograph.model import (
-    NAME,
     STALE_NAN,
     Batch,
     Column,
     Labels,
     Matcher,
-    Metric,
     MetricKind,
     Series,
     is_stale,
 )
-from barograph.query import parse_selector
+from barograph_sqlite.gathering import Gather, series_text
+from barograph_sqlite.parquet import read_parquet, write_parquet
 
 if TYPE_CHECKING:
+    from barograph_sqlite.gathering import Gathered
     from barograph_sqlite.store import SqliteStore
 
-FORMATS = ("parquet", "csv", "openmetrics")
 FOREVER = 2**62
 _HEADER = ["series", "kind", "unit", "t_ms", "value"]
-_IMPORT_SAMPLES = 500_000
+IMPORT_SAMPLES = 200_000
+"""Samples that are appended at once."""
 
-
-class Following:
-    """A snapshot of a file that another process may be writing: one transaction, head in step."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
-        self._lent: Any = None
-
-    def __enter__(self) -> sqlite3.Connection:
-        self._store._write.acquire()
-        try:
-            self._lent = self._store._readers.lend()
-            connection: sqlite3.Connection = self._lent.__enter__()
-            self._outer = not connection.in_transaction
-            connection.execute("BEGIN")
-            self._connection = connection
-            self._store.follow(connection)
-        except BaseException:
-            self._store._write.release()
-            raise
-        return connection
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            if self._connection.in_transaction:
-                self._connection.execute("COMMIT")
-            self._lent.__exit__(*error)
-        finally:
-            self._store._write.release()
+PROGRESS_LINES = 10_000
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def export(
     store: SqliteStore, path: Path, format: str, matchers: Sequence[Matcher],
     t_min: int | None, t_max: int | None, progress: Progress | None,
+    refs: Sequence[int] | None = None,
 ) -> int:  # fmt: skip
-    """Write the samples of the series that fit; how many samples."""
-    if format not in FORMATS:
-        raise StoreError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
-    found = store.select(matchers)
+    """Write the samples of the series that fit (``refs``: of these series); how many samples."""
+    _check_format(format)
+    write = _WRITERS[format]
+    found = store.select(matchers) if refs is None else store.series(refs)
     low = -FOREVER if t_min is None else t_min
     high = FOREVER if t_max is None else t_max
     # OpenMetrics wants the samples of one metric together; labels are sorted by name already.
     found.sort(key=lambda s: (s.labels.name, s.labels.pairs))
-    columns = _columns(store, found, low, high, progress)
-    writer = {"parquet": _write_parquet, "csv": _write_csv, "openmetrics": _write_openmetrics}
     partial = path.with_name(path.name + ".partial")
     try:
-        count = writer[format](partial, columns)
+        count = write(partial, _columns(store, found, low, high, progress))
+        partial.rename(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error}") from error
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    partial.rename(path)
     return count
+
+
+def import_(store: SqliteStore, path: Path, format: str, progress: Progress | None) -> int:
+    """Append the samples of a file; how many.
+
+    What comes before a mistake in the file is stored; importing again does no harm.
+    """
+    _check_format(format)
+    read = _READERS[format]
+    if not path.exists():
+        raise StoreError(f"there is no file {path}")
+    count = 0
+    try:
+        for labels, metrics, which, t_ms, values in read(path, progress):
+            refs = store.intern(list(zip(labels, metrics, strict=True)))
+            store.append([Batch(refs[which], t_ms, values)])
+            count += len(t_ms)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path}: not UTF-8 text: {error}") from None
+    return count
+
+
+def _check_format(format: str) -> None:
+    if format not in FORMATS:
+        raise StoreError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
 
 
 def _columns(
@@ -102,13 +101,31 @@ def _columns(
             progress(done, len(found))
 
 
+def _lines(file: TextIO, path: Path, progress: Progress | None) -> Iterator[str]:
+    """The lines of a file; ``progress`` in characters of its size in bytes."""
+    total, done = path.stat().st_size, 0
+    for number, line in enumerate(file, 1):
+        done += len(line)
+        if progress is not None and number % PROGRESS_LINES == 0:
+            progress(min(done, total), total)
+        yield line
+    if progress is not None:
+        progress(total, total)
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
 def _write_csv(path: Path, columns: Iterable[tuple[Series, Column]]) -> int:
     count = 0
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_HEADER)
         for series, column in columns:
-            fixed = [selector_text(series.labels), str(series.metric.kind), series.metric.unit]
+            unit = series.metric.unit
+            # A spreadsheet must not take text of others for a formula.
+            quoted = f"'{unit}" if _FORMULA.match(unit) else unit
+            fixed = [series_text(series.labels), str(series.metric.kind), quoted]
             writer.writerows(
                 [*fixed, t, "stale" if is_stale(v) else repr(v)]
                 for t, v in zip(column.t_ms.tolist(), column.values.tolist(), strict=True)
@@ -117,229 +134,138 @@ def _write_csv(path: Path, columns: Iterable[tuple[Series, Column]]) -> int:
     return count
 
 
+def _read_csv(path: Path, progress: Progress | None) -> Iterator[Gathered]:
+    gather = Gather()
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.reader(_lines(file, path, progress))
+        try:
+            if next(rows, None) != _HEADER:
+                raise StoreError(f"{path}:1: expected the columns {','.join(_HEADER)}")
+            for row in rows:
+                where = f"{path}:{rows.line_num}"
+                if len(row) != len(_HEADER):
+                    raise StoreError(f"{where}: expected {len(_HEADER)} columns, found {len(row)}")
+                text, kind, unit, t_ms, value = row
+                unit = unit[1:] if unit[:1] == "'" and _FORMULA.match(unit) else unit
+                which = gather.series(text, kind, unit, "", where)
+                try:
+                    time = int(t_ms)
+                    number = STALE_NAN if value == "stale" else float(value)
+                except ValueError:
+                    raise StoreError(
+                        f"{where}: expected a time in ms and a number, found {t_ms!r}, {value!r}"
+                    ) from None
+                if abs(time) > FOREVER:
+                    raise StoreError(f"{where}: {time} ms is no time that a clock tells")
+                gather.add(which, time, number)
+                if len(gather) >= IMPORT_SAMPLES:
+                    yield gather.piece()
+        except csv.Error as error:
+            raise StoreError(f"{path}:{rows.line_num}: {error}") from None
+    if len(gather):
+        yield gather.piece()
+
+
+# --- OpenMetrics ----------------------------------------------------------------------------------
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+
+
 def _write_openmetrics(path: Path, columns: Iterable[tuple[Series, Column]]) -> int:
+    """Markers of a series' end and values that a counter cannot have are left out: the format has
+    no way to say them."""
     count = 0
-    with path.open("w", encoding="utf-8") as file:
-        for _, group in itertools.groupby(columns, key=lambda pair: pair[0].labels.name):
+    families: set[str] = set()
+    with path.open("w", newline="", encoding="utf-8") as file:
+        for name, group in itertools.groupby(columns, key=lambda pair: pair[0].labels.name):
+            counter = False
             for i, (series, column) in enumerate(group):
-                metric, name = series.metric, series.labels.name
-                counter = metric.kind is MetricKind.COUNTER and name.endswith("_total")
                 if i == 0:
-                    family = name.removesuffix("_total") if counter else name
-                    file.write(f"# TYPE {family} {'counter' if counter else 'gauge'}\n")
-                    if metric.help:
-                        text = metric.help.replace("\\", "\\\\").replace("\n", "\\n")
-                        file.write(f"# HELP {family} {text}\n".replace('"', '\\"'))
-                for t, v in zip(column.t_ms.tolist(), column.values.tolist(), strict=True):
-                    if math.isnan(v) or (counter and v < 0):
-                        continue  # OpenMetrics has no staleness, and no such counters
-                    value = "+Inf" if v == math.inf else "-Inf" if v == -math.inf else repr(v)
-                    file.write(f"{series.labels} {value} {t // 1000}.{t % 1000:03d}\n")
-                    count += 1
+                    counter = _write_family(file, series, families)
+                count += _write_samples(file, series.labels, column, counter)
+            families.add(name)
         file.write("# EOF\n")
     return count
 
 
-def _pyarrow() -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise StoreError(
-            "Parquet needs pyarrow; install it with: pip install 'barograph-sqlite[parquet]'"
-        ) from None
-    return pa, pq
+def _write_family(file: TextIO, series: Series, families: set[str]) -> bool:
+    """The lines before a metric's samples; whether it is a counter there."""
+    metric, name = series.metric, series.labels.name
+    family = name.removesuffix("_total")
+    counter = metric.kind is MetricKind.COUNTER and family != name and family not in families
+    if not counter:
+        family = name
+    families.add(family)
+    kind = "unknown" if metric.kind is MetricKind.COUNTER and not counter else metric.kind
+    file.write(f"# TYPE {family} {kind}\n")
+    if metric.unit and family.endswith(f"_{metric.unit}"):
+        file.write(f"# UNIT {family} {metric.unit}\n")
+    if metric.help:
+        text = metric.help.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+        file.write(f"# HELP {family} {text}\n")
+    return counter
 
 
-def _write_parquet(path: Path, columns: Iterable[tuple[Series, Column]]) -> int:
-    pa, pq = _pyarrow()
-    text = pa.dictionary(pa.int32(), pa.string())
-    schema = pa.schema(
-        [("series", text), ("kind", text), ("unit", text), ("help", text),
-         ("t_ms", pa.int64()), ("value", pa.float64())]
-    )  # fmt: skip
+def _write_samples(file: TextIO, labels: Labels, column: Column, counter: bool) -> int:
+    plain = _NAME.fullmatch(labels.name) and all(_LABEL.fullmatch(k) for k, _ in labels.pairs)
+    if not plain:
+        raise StoreError(f"OpenMetrics has no way to write {labels}; export to csv or parquet")
     count = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for series, column in columns:
-            n = len(column)
-            names = [selector_text(series.labels), str(series.metric.kind), series.metric.unit,
-                     series.metric.help]  # fmt: skip
-            fixed = [
-                pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([name]))
-                for name in names
-            ]
-            arrays = [*fixed, pa.array(column.t_ms), pa.array(column.values)]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            count += n
+    for t, v in zip(column.t_ms.tolist(), column.values.tolist(), strict=True):
+        if is_stale(v) or (counter and not v >= 0):
+            continue
+        value = "+Inf" if v == math.inf else "-Inf" if v == -math.inf else repr(v)
+        file.write(f"{labels} {value} {'-' * (t < 0)}{abs(t) // 1000}.{abs(t) % 1000:03d}\n")
+        count += 1
     return count
 
 
-def archive(store: SqliteStore, connection: sqlite3.Connection, ids: Sequence[int]) -> Path:
-    """Chunks that retention is about to drop, as one Parquet file below DATA_DIR/archive."""
-    from barograph_sqlite.codec import DamagedRecord, decode_column
-
-    folder = store.data_dir / "archive"
-    folder.mkdir(mode=0o700, exist_ok=True)
-
-    def columns() -> Iterator[tuple[Series, Column]]:
-        for chunk in ids:
-            row = connection.execute("SELECT ref, n, body FROM chunks WHERE id = ?", (chunk,))
-            ref, n, body = row.fetchone()
-            found = store._index.series(connection, [ref])
-            try:
-                column = decode_column(body, n)
-            except DamagedRecord as error:
-                store.damage.found(f"chunk {chunk} of series {ref}", str(error))
-                continue
-            if found:
-                yield found[0], column
-
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    path = folder / f"samples-{stamp}-{ids[0]}.parquet"
-    partial = path.with_name(path.name + ".partial")
-    _write_parquet(partial, columns())
-    partial.rename(path)
-    return path
-
-
-def selector_text(labels: Labels) -> str:
-    """A series as text that ``parse_selector`` reads back, whatever its labels hold."""
-    return str(labels)
-
-
-def import_(store: SqliteStore, path: Path, format: str, progress: Progress | None) -> int:
-    """Append the samples of a file; how many."""
-    if format not in FORMATS:
-        raise StoreError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
-    if not path.exists():
-        raise StoreError(f"there is no file {path}")
-    reader = {"parquet": _read_parquet, "csv": _read_csv, "openmetrics": _read_openmetrics}
-    count = 0
-    for labels_list, metrics, which, t_ms, values in reader[format](path, progress):
-        refs = store.intern(list(zip(labels_list, metrics, strict=True)))
-        store.append([Batch(refs[which], np.asarray(t_ms, np.int64), np.asarray(values))])
-        count += len(t_ms)
-        if progress is not None:
-            progress(count, 0)
-    return count
-
-
-_Piece = tuple[list[Labels], list[Metric], Any, Any, Any]
-
-
-def _labels(text: str, where: str) -> Labels:
-    try:
-        pairs = {m.label: m.value for m in parse_selector(text)}
-    except ValueError as error:
-        raise StoreError(f"{where}: {error}") from None
-    if NAME not in pairs:
-        raise StoreError(f"{where}: series {text!r} has no metric name")
-    return Labels.of(pairs.pop(NAME), pairs)
-
-
-class _Gather:
-    """Collects rows into pieces of bounded size."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        self.labels: list[Labels] = []
-        self.metrics: list[Metric] = []
-        self._at: dict[str, int] = {}
-        self.which: list[int] = []
-        self.t_ms: list[int] = []
-        self.values: list[float] = []
-
-    def series(self, text: str, kind: str, unit: str, help: str, where: str) -> int:
-        at = self._at.get(text)
-        if at is None:
-            labels = _labels(text, where)
-            if kind not in ("gauge", "counter"):
-                raise StoreError(f"{where}: kind {kind!r} is neither gauge nor counter")
-            at = self._at[text] = len(self.labels)
-            self.labels.append(labels)
-            self.metrics.append(Metric(labels.name, MetricKind(kind), unit, help))
-        return at
-
-    def piece(self) -> _Piece:
-        which, t_ms = np.array(self.which, np.int64), np.array(self.t_ms, np.int64)
-        out = (self.labels, self.metrics, which, t_ms, np.array(self.values, np.float64))
-        self.clear()
-        return out
-
-
-def _read_csv(path: Path, progress: Progress | None) -> Iterator[_Piece]:
-    gather = _Gather()
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.reader(file)
-        if next(rows, None) != _HEADER:
-            raise StoreError(f"{path}:1: expected the columns {','.join(_HEADER)}")
-        for row in rows:
-            where = f"{path}:{rows.line_num}"
-            if len(row) != len(_HEADER):
-                raise StoreError(f"{where}: expected {len(_HEADER)} columns, found {len(row)}")
-            text, kind, unit, t_ms, value = row
-            gather.which.append(gather.series(text, kind, unit, "", where))
-            try:
-                gather.t_ms.append(int(t_ms))
-                gather.values.append(STALE_NAN if value == "stale" else float(value))
-            except ValueError:
-                raise StoreError(
-                    f"{where}: {t_ms!r}, {value!r} is no time in ms and number"
-                ) from None
-            if len(gather.which) >= _IMPORT_SAMPLES:
-                yield gather.piece()
-    if gather.which:
-        yield gather.piece()
-
-
-def _read_parquet(path: Path, progress: Progress | None) -> Iterator[_Piece]:
-    pa, pq = _pyarrow()
-    try:
-        file = pq.ParquetFile(path)
-        missing = {*_HEADER} - set(file.schema_arrow.names)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path}: {error}") from None
-    if missing:
-        raise StoreError(f"{path}: no column {', '.join(sorted(missing))}")
-    names = [n for n in (*_HEADER, "help") if n in file.schema_arrow.names]
-    for batch in file.iter_batches(batch_size=_IMPORT_SAMPLES, columns=names):
-        gather = _Gather()
-        text = batch.column("series").dictionary_encode() if not pa.types.is_dictionary(
-            batch.column("series").type) else batch.column("series")  # fmt: skip
-        first = {code: row for row, code in reversed(list(enumerate(text.indices.to_pylist())))}
-        codes = np.zeros(len(text.dictionary), np.int64)
-        for code, row in first.items():
-            kind, unit = (batch.column(n)[row].as_py() for n in ("kind", "unit"))
-            help = batch.column("help")[row].as_py() if "help" in names else ""
-            codes[code] = gather.series(text.dictionary[code].as_py(), kind, unit, help, str(path))
-        which = codes[text.indices.to_numpy()]
-        t_ms, values = (batch.column(n).to_numpy() for n in ("t_ms", "value"))
-        yield gather.labels, gather.metrics, which, t_ms, values
-
-
-def _read_openmetrics(path: Path, progress: Progress | None) -> Iterator[_Piece]:
+def _read_openmetrics(path: Path, progress: Progress | None) -> Iterator[Gathered]:
     from prometheus_client.openmetrics.parser import text_fd_to_metric_families
 
-    gather = _Gather()
-    with path.open(encoding="utf-8") as file:
-        try:
-            for family in text_fd_to_metric_families(file):
-                for sample in family.samples:
-                    kind = "counter" if family.type == "counter" else "gauge"
-                    labels = Labels.of(sample.name, sample.labels)
-                    at = gather.series(
-                        str(labels), kind, family.unit, family.documentation, str(path)
-                    )
-                    if sample.timestamp is None:
-                        raise StoreError(f"{path}: {labels} has no time; history needs one")
-                    gather.which.append(at)
-                    gather.t_ms.append(round(float(sample.timestamp) * 1000))
-                    gather.values.append(float(sample.value))
-                    if len(gather.which) >= _IMPORT_SAMPLES:
-                        yield gather.piece()
-        except ValueError as error:
-            raise StoreError(f"{path}: not OpenMetrics text: {error}") from None
-    if gather.which:
+    gather = Gather()
+    line = 0
+
+    def counted(lines: Iterator[str]) -> Iterator[str]:
+        nonlocal line
+        for text in lines:
+            line += 1
+            yield text
+
+    with path.open(encoding="utf-8", newline="\n") as file:
+        families = text_fd_to_metric_families(  # type: ignore[no-untyped-call]
+            counted(_lines(file, path, progress))
+        )
+        while True:
+            try:
+                family = next(families, None)
+            except UnicodeDecodeError:
+                raise
+            except ValueError as error:
+                raise StoreError(f"{path}:{line}: not OpenMetrics text: {error}") from None
+            if family is None:
+                break
+            kind = "counter" if family.type == "counter" else "gauge"
+            for sample in family.samples:
+                labels = Labels.of(sample.name, sample.labels)
+                where = f"{path}, before line {line}"
+                if sample.timestamp is None:
+                    raise StoreError(f"{where}: {labels} has no time; history needs one")
+                which = gather.series(
+                    series_text(labels), kind, family.unit, family.documentation, where
+                )
+                gather.add(which, round(float(sample.timestamp) * 1000), float(sample.value))
+                if len(gather) >= IMPORT_SAMPLES:
+                    yield gather.piece()
+    if len(gather):
         yield gather.piece()
+
+
+_WRITERS: dict[str, Callable[[Path, Iterable[tuple[Series, Column]]], int]] = {
+    "parquet": write_parquet, "csv": _write_csv, "openmetrics": _write_openmetrics,
+}  # fmt: skip
+_READERS: dict[str, Callable[[Path, Progress | None], Iterator[Gathered]]] = {
+    "parquet": read_parquet, "csv": _read_csv, "openmetrics": _read_openmetrics,
+}  # fmt: skip
+FORMATS = tuple(_WRITERS)
