@@ -1,13 +1,14 @@
 """Answers to range queries that dashboards ask again and again: only the new part is computed.
 
-A step of a range query depends on its own time alone, unless the expression looks at the query's
-ends (``@ start()``, ``@ end()``); such ones are not kept. A step older than ``SETTLED_MS`` is kept,
+A step of a range query depends on what came before it alone, unless the expression looks at the
+query's ends (``@ end()``) or ahead (``offset -5m``); such ones are not kept. A step older than ``SETTLED_MS`` is kept,
 and everything kept is forgotten as soon as a sample is stored behind that, so that an answer from
 here is the one that would be computed.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ SETTLED_MS = 120_000
 
 MAX_SAMPLES = 4_000_000
 """Samples of all kept answers together; the least recently asked go first."""
+
+_LOOKS_AWAY = re.compile(r"@|\boffset\s*-", re.IGNORECASE)
+"""Expressions whose steps may depend on the query's ends, or on what comes after them."""
 
 Evaluate = Callable[[int, int], Matrix]
 """``evaluate(start_ms, end_ms)``: the answer for these steps."""
@@ -55,8 +59,6 @@ class RangeCache:
 
     def stored(self, batches: Sequence[Batch]) -> None:
         """Samples have been stored: if any lies where steps are kept, forget them all."""
-        if not self._kept:
-            return
         settled = self._now_ms() - SETTLED_MS
         for batch in batches:
             oldest = (
@@ -76,7 +78,7 @@ class RangeCache:
         self, expr: str, start_ms: int, end_ms: int, step_ms: int, evaluate: Evaluate
     ) -> Matrix:
         """The answer for start, start + step, ... up to end, computed as far as it must be."""
-        if "@" in expr:
+        if _LOOKS_AWAY.search(expr):
             return evaluate(start_ms, end_ms)
         key = (expr, step_ms, start_ms % step_ms)
         last = end_ms - (end_ms - start_ms) % step_ms
