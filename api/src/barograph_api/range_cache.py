@@ -1,9 +1,9 @@
 """Answers to range queries that dashboards ask again and again: only the new part is computed.
 
 A step of a range query depends on what came before it alone, unless the expression looks at the
-query's ends (``@ end()``) or ahead (``offset -5m``); such ones are not kept. A step older than ``SETTLED_MS`` is kept,
-and everything kept is forgotten as soon as a sample is stored behind that, so that an answer from
-here is the one that would be computed.
+query's ends (``@ end()``) or ahead (``offset -5m``); such ones are not kept. A step older than
+``SETTLED_MS`` is kept, and everything kept is forgotten as soon as a sample is stored behind that,
+so that an answer from here is the one that would be computed.
 """
 
 from __future__ import annotations
