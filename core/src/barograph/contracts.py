@@ -290,6 +290,61 @@ class QueryEngine(Protocol):
         ...
 
 
+# --- detectors ------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Says of each sample how abnormal it is, from what came before it in its series.
+
+    A score is in [0, 1]; from 0.5 on it is worth a person's look. What is known of n series is a
+    *state*: arrays by name, whose first axis is the series. So the kernel can add, remove, save
+    and restore series for every detector (``barograph.detection``).
+
+    Laws, checked by ``check_detector``: scores look at nothing that comes later; ``update`` sample
+    by sample gives what ``score`` gives; no series looks at another (unless ``joint``); a missing
+    value (NaN, infinity) scores 0 and changes no score of another series.
+    """
+
+    name: str
+
+    def state(self, n: int) -> dict[str, NDArray[Any]]:
+        """What is known of n series before their first sample."""
+        ...
+
+    def update(
+        self, state: dict[str, NDArray[Any]], t_ms: int, values: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Scores float64[n] of one tick's values float64[n] (NaN: no sample). Times of calls rise.
+
+        Changes the arrays of ``state`` in place, and keeps nothing elsewhere.
+        """
+        ...
+
+    def score(self, t_ms: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores float64[n] of one series' history; ``barograph.detection.replay`` does it by
+        ``update`` where there is no faster way."""
+        ...
+
+
+@runtime_checkable
+class TeachableDetector(Detector, Protocol):
+    """A detector that explains itself and can be told that it was wrong."""
+
+    def explain(
+        self, state: dict[str, NDArray[Any]], series: int, name: str = "", unit: str = ""
+    ) -> str:
+        """One sentence with numbers about the series' newest event; "" if there was none.
+
+        ``name``: what to call the values; ``unit``: as in ``Metric``.
+        """
+        ...
+
+    def accept(self, state: dict[str, NDArray[Any]], series: int) -> None:
+        """The newest event of this series was fine: do not score the like of it again."""
+        ...
+
+
 # --- dashboard widgets ----------------------------------------------------------------------
 
 
@@ -345,9 +400,10 @@ class Route:
     """An HTTP route without its web framework: the server mounts it below ``/api/plugins/NAME``.
 
     ``handler(request)`` runs in a worker thread and returns a JSON-able value, ``bytes`` or
-    ``Response``. ``public`` routes need no token (say why in the plugin's README). ``absolute``:
-    ``path`` is the whole path, as a protocol prescribes it; not below ``/api/barograph`` or
-    ``/api/plugins``. ``max_body``: bytes that a request may send.
+    ``Response``. ``public`` routes need no token (say why in the plugin's README); ``local`` ones
+    need none while the server listens on a loopback address. ``absolute``: ``path`` is the whole
+    path, as a protocol prescribes it; not below ``/api/barograph`` or ``/api/plugins``.
+    ``max_body``: bytes that a request may send.
     """
 
     path: str
@@ -355,6 +411,7 @@ class Route:
     methods: tuple[str, ...] = ("GET",)
     summary: str = ""
     public: bool = False
+    local: bool = False
     absolute: bool = False
     max_body: int = 2**20
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from barograph.contracts import (
         Aggregator,
         ColumnarSource,
+        Detector,
         Lifecycle,
         MetricSource,
         QueryEngine,
@@ -69,6 +70,13 @@ def barograph_stores(config: Any, data_dir: Path) -> Sequence[Store]:
 def barograph_query_engines(config: Any) -> Sequence[QueryEngine]:
     """What evaluates expressions over a store. An engine is given the store with each query, so
     it holds no data of its own."""
+    return []
+
+
+@hookspec
+def barograph_detectors(config: Any) -> Sequence[Detector]:
+    """What says how abnormal a sample is. A detector is found by its name
+    (``barograph.detection.find_detector``); the first of two that share one is used."""
     return []
 
 

@@ -359,6 +359,13 @@ class PerformanceMonitor:
 
         return evaluate_range(self.store, self.aggregator, query, start_ms, end_ms, points)
 
+    def on_stored(self, callback: Callable[[list[Batch]], None]) -> Callable[[], None]:
+        """Call ``callback(batches)`` with all samples once they are stored; gives the way to end.
+
+        It runs in the thread that stored them: be quick, and write to no array.
+        """
+        return self.writer.on_stored(callback)
+
     def offer(self, batches: list[Batch]) -> None:
         """Queue samples for the next commit; refs are the store's. A full queue drops the oldest.
 

@@ -27,6 +27,7 @@ _WANTED: Mapping[str, tuple[type, ...]] = {
     "barograph_aggregators": (contracts.Aggregator,),
     "barograph_stores": (contracts.Store,),
     "barograph_query_engines": (contracts.QueryEngine,),
+    "barograph_detectors": (contracts.Detector,),
     "barograph_widgets": (contracts.Widget,),
     "barograph_routes": (contracts.Route,),
     "barograph_lifecycle": (contracts.Lifecycle,),

@@ -46,6 +46,7 @@ class Writer:
         self._wake = threading.Condition()
         self._ending = threading.Event()
         self._listeners: list[Callable[[int], None]] = []
+        self._takers: list[Callable[[list[Batch]], None]] = []
         self._kept_at: float | None = None
         self._gave_back_at = 0.0
         self._retry_s, self._retry_at = 0.0, 0.0
@@ -105,6 +106,19 @@ class Writer:
         with self._wake:
             self._stored.add(_size(batches))
             self._commits.add()
+        self._hand_on(batches)
+
+    def on_stored(self, callback: Callable[[list[Batch]], None]) -> Callable[[], None]:
+        """Call ``callback(batches)`` with all that was stored, in the thread that stored it."""
+        self._takers.append(callback)
+        return lambda: self._takers.remove(callback) if callback in self._takers else None
+
+    def _hand_on(self, batches: list[Batch]) -> None:
+        for taker in list(self._takers):
+            try:
+                taker(batches)
+            except Exception:  # noqa: BLE001 — counted; the writer goes on
+                self._listener_errors.add()
 
     def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call ``callback(now_ms)`` after each commit, from the writer's thread."""
@@ -179,6 +193,7 @@ class Writer:
         for batch in batches:
             self._latest.update(batch, self.last_stored_ms)
         self._live.set(len(self._latest))
+        self._hand_on(batches)
         for listener in list(self._listeners):
             try:
                 listener(self.last_stored_ms)
