@@ -24,3 +24,16 @@ def test_a_selector_becomes_matchers() -> None:
 def test_what_is_no_plain_selector_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="selector"):
         parse_selector(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 100_000, "a" * 30_000, "-" * 9000 + "x", "x @ -1", "f(" * 5000, "x[5m]", "a + b"]
+)
+def test_what_is_more_than_a_selector_is_refused_before_it_is_parsed(text: str) -> None:
+    with pytest.raises(ValueError, match="selector"):
+        parse_selector(text)
+
+
+def test_quoted_values_may_hold_anything() -> None:
+    found = parse_selector("""x{a="(@[-", b='it\\'s (', c=~`(a|b)+`}""")
+    assert [m.value for m in found] == ["x", "(@[-", "it's (", "(a|b)+"]

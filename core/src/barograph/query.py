@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -34,6 +35,12 @@ class RangeQuery:
     top: int = 0
 
 
+MAX_SELECTOR = 20_000
+_QUOTED = re.compile(r"""\"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""", re.DOTALL)
+_MORE = re.compile(r"[()@+*/%^\[\]-]")
+"""What stands in expressions that are more than a selector."""
+
+
 @functools.lru_cache(1024)
 def parse_selector(text: str) -> list[Matcher]:
     """Matchers of a PromQL series selector. Raises ValueError with what is wrong and where."""
@@ -41,6 +48,11 @@ def parse_selector(text: str) -> list[Matcher]:
 
     from barograph.model import NAME, Matcher, MatchOp
 
+    if len(text) > MAX_SELECTOR:
+        raise ValueError(f"a series selector has at most {MAX_SELECTOR:,} characters")
+    if _MORE.search(_QUOTED.sub("", text)):
+        # What can nest goes no further: the parser has no bound of its own on its stack.
+        raise ValueError(f'{text!r} is not a plain series selector; write name{{label="value"}}')
     try:
         expr = promql_parser.parse(text)
     except ValueError as error:

@@ -149,9 +149,7 @@ def rank(v: Row, places: Row, i: int) -> float:
     return float(2 * (less + (equal - 1) / 2) / (len(v) - 1) - 1)
 
 
-def pairs(
-    a: Row, b: Row, starts: list[int], min_count: int, ddof: int, *, correlate: bool
-) -> Row:
+def pairs(a: Row, b: Row, starts: list[int], min_count: int, ddof: int, *, correlate: bool) -> Row:
     out = np.full(len(a), np.nan)
     for i, start in enumerate(starts):
         keep = [j for j in range(start, i + 1) if not np.isnan(a[j]) and not np.isnan(b[j])]

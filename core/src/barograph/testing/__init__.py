@@ -9,11 +9,13 @@ from barograph.testing.checks import (
     check_store,
     check_widget,
 )
+from barograph.testing.detectors import check_detector
 from barograph.testing.queries import check_query_engine
 
 __all__ = [
     "check_aggregator",
     "check_command",
+    "check_detector",
     "check_lifecycle",
     "check_metric_source",
     "check_query_engine",

@@ -13,6 +13,9 @@ from barograph.model import Series
 from barograph_sqlite.chunks import counter
 from barograph_sqlite.head import FOREVER, NEVER, Head
 
+FEW = 200
+"""Series that are looked at one by one: all of the head would take longer."""
+
 MAX_RECENT = 50_000
 """Chunks that are looked through for series with samples since a time, before each candidate is
 looked at by itself."""
@@ -62,6 +65,8 @@ def in_range(
 
 
 def _since(connection: sqlite3.Connection, head: Head, refs: list[int], t_min: int) -> list[int]:
+    if len(refs) <= FEW:
+        return [ref for ref in refs if _newest(connection, head, ref) >= t_min]
     live = head.since(t_min)
     if t_min > counter(connection, "dropped_until"):  # else rollups may be all that is left
         rows = connection.execute(
