@@ -1,4 +1,4 @@
-"""One server and one browser for all tests of the page; a fresh page for each."""
+"""One server for all tests of the page, a browser for each module, a fresh page for each test."""
 
 from __future__ import annotations
 
@@ -111,8 +111,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, strangers: dict[str, str]) 
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    # Not for the whole session: while it is open, no test of the same process can run a loop.
     with running_chromium() as browser:
         yield browser
 

@@ -48,6 +48,8 @@ MAX_ROWS = 100_000
 _STATUS = {"bad_data": 400, "execution": 422, "timeout": 503, "canceled": 499,
            "unavailable": 503, "not_found": 404}  # fmt: skip
 
+_AS = "Parameters and answer are those of the Prometheus HTTP API."
+
 Parameters = dict[str, list[str]]
 HANDED_ON = (QueryError, StoreError, ValueError, Busy)
 
@@ -82,7 +84,12 @@ class PrometheusApi:
         handlers = [self._handler(path, work, text, ["GET", "POST"]) for path, work, text in both]
         handlers += [self._handler(path, work, text, ["GET"]) for path, work, text in one]
 
-        @get("/api/v1/label/{label:str}/values", tags=["prometheus"], summary="Values of a label")
+        @get(
+            "/api/v1/label/{label:str}/values",
+            tags=["prometheus"],
+            summary="Values of a label",
+            description=f"Values of a label. {_AS}",
+        )
         async def label_values(request: Request[Any, Any, Any], label: str) -> Response[bytes]:
             return await self._respond(request, lambda p, _: self._values(p, label))
 
@@ -99,7 +106,7 @@ class PrometheusApi:
         return route(
             f"/api/v1/{path}", http_method=[HttpMethod(m) for m in methods], tags=["prometheus"],
             operation_id=lambda _, method, __: f"prometheus_{name}_{method}".lower(),
-            summary=summary, name=f"prometheus_{name}",
+            summary=summary, description=f"{summary}. {_AS}", name=f"prometheus_{name}",
         )(handler)  # fmt: skip
 
     # --- asking and answering -------------------------------------------------------------------

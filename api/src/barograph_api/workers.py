@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from barograph.selfmetrics import Meter
 
 T = TypeVar("T")
+
+IDLE_SECONDS = 10.0
+"""A thread without work ends after so long."""
 
 
 class Busy(Exception):
@@ -28,6 +32,7 @@ class Workers:
         self.name, self.seconds = name, seconds
         self._places = asyncio.Semaphore(size)
         self._room = waiting
+        self._idle: list[SimpleQueue[Callable[[], None]]] = []  # what feeds threads that wait
         self._running = 0
         self._gauge = meter.gauge(
             "barograph_workers_running", "Calls in the server's threads", workers=name
@@ -71,6 +76,8 @@ class Workers:
             else:
                 answer.set_result(result)
 
+        feed = self._idle.pop() if self._idle else self._new_thread()
+
         def work() -> None:
             result: Any = None
             error: BaseException | None = None
@@ -80,9 +87,30 @@ class Workers:
                 error = RuntimeError(f"timed out: {problem}")
             except Exception as problem:  # noqa: BLE001 — handed on to the one who asked
                 error = problem
+            self._idle.append(feed)  # before the answer: what comes next finds this thread
             with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits
                 loop.call_soon_threadsafe(done, result, error)
 
-        # A daemon: a plugin's handler that never returns must not keep the process from its end.
-        threading.Thread(target=work, name=f"barograph-{self.name}", daemon=True).start()
+        feed.put(work)
         return answer
+
+    def _new_thread(self) -> SimpleQueue[Callable[[], None]]:
+        """The feed of a thread that does one call after another, and ends when there are none."""
+        feed: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+        def serve() -> None:
+            while True:
+                try:
+                    work = feed.get(timeout=IDLE_SECONDS)
+                except Empty:
+                    try:
+                        self._idle.remove(feed)
+                    except ValueError:  # a call is on its way
+                        continue
+                    return
+                work()
+                del work  # and with it what was asked and answered
+
+        # A daemon: a plugin's handler that never returns must not keep the process from its end.
+        threading.Thread(target=serve, name=f"barograph-{self.name}", daemon=True).start()
+        return feed

@@ -52,7 +52,7 @@ def parse_selector(text: str) -> list[Matcher]:
         raise ValueError(f"a series selector has at most {MAX_SELECTOR:,} characters")
     if _MORE.search(_QUOTED.sub("", text)):
         # What can nest goes no further: the parser has no bound of its own on its stack.
-        raise ValueError(f'{text!r} is not a plain series selector; write name{{label="value"}}')
+        raise ValueError(f'bad series selector {text[:200]!r}: write name{{label="value"}}')
     try:
         expr = promql_parser.parse(text)
     except ValueError as error:
@@ -60,7 +60,7 @@ def parse_selector(text: str) -> list[Matcher]:
     if not isinstance(expr, promql_parser.VectorSelector) or (
         expr.offset or expr.at or expr.matchers.or_matchers
     ):
-        raise ValueError(f'{text!r} is not a plain series selector; write name{{label="value"}}')
+        raise ValueError(f'bad series selector {text!r}: write name{{label="value"}}')
     theirs = promql_parser.MatchOp
     ops = [
         (theirs.Equal, MatchOp.EQUAL), (theirs.NotEqual, MatchOp.NOT_EQUAL),
