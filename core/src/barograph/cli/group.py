@@ -22,6 +22,7 @@ BUILT_IN = {
     "doctor": ("doctoring", "Test machine and configuration; say what to do."),
     "status": ("status", "Ask the running server how it does."),
     "plugins": ("plugins", "List plugins; switch them on and off."),
+    "query": ("querying", "Evaluate PromQL over the store."),
     "backup": ("storing", "Copy the store while it runs."),
     "export": ("storing", "Write samples to a file."),
     "import": ("storing", "Read samples from a file."),

@@ -16,6 +16,7 @@ from barograph.cli.lookup import config_option, data_dir_option, load
 
 if TYPE_CHECKING:
     from barograph.contracts import PortableStore, Store
+    from barograph.plugins import PluginManager
 
 FORMATS = ("parquet", "csv", "openmetrics")
 SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".txt": "openmetrics", ".prom": "openmetrics",
@@ -125,6 +126,15 @@ def import_(
 @contextmanager
 def opened(config_path: Path | None, data_dir: Path | None, *, read_only: bool) -> Iterator[Store]:
     """The configured store. Raises ConfigErrors, StoreError."""
+    with opened_beside_plugins(config_path, data_dir, read_only=read_only) as (store, _):
+        yield store
+
+
+@contextmanager
+def opened_beside_plugins(
+    config_path: Path | None, data_dir: Path | None, *, read_only: bool
+) -> Iterator[tuple[Store, PluginManager]]:
+    """The configured store and the plugins. Raises ConfigErrors, StoreError."""
     from barograph.contracts import StoreMissing
     from barograph.plugins import PluginManager
     from barograph.stores import find_store
@@ -139,7 +149,7 @@ def opened(config_path: Path | None, data_dir: Path | None, *, read_only: bool) 
     except StoreMissing as error:
         raise NotThere(str(error)) from None
     try:
-        yield store
+        yield store, plugins
     finally:
         store.close()
 
