@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
+
 from barograph import PerformanceMonitor, hookspecs
 from barograph.cli import main
 from barograph.config import Config, MonitorConfig
@@ -82,9 +83,7 @@ def _metric_table(group: Iterable[Metric], labels: dict[str, set[str]]) -> list[
     lines = ["| metric | kind | unit | labels | meaning |", "| --- | --- | --- | --- | --- |"]
     for metric in group:
         named = ", ".join(f"`{name}`" for name in sorted(labels.get(metric.name, ())))
-        lines.append(
-            _row((f"`{metric.name}`", str(metric.kind), metric.unit, named, metric.help))
-        )
+        lines.append(_row((f"`{metric.name}`", str(metric.kind), metric.unit, named, metric.help)))
     return lines
 
 

@@ -306,7 +306,8 @@ class Detector(Protocol):
     value (NaN, infinity) scores 0 and changes no score of another series.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def state(self, n: int) -> dict[str, NDArray[Any]]:
         """What is known of n series before their first sample."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _FORMAT = 1
+_FENCE = 32  # as in kernels.windows, which is imported late
 _SUMS, _ORDER, _EWM = "sums", "order", "ewm"
 _PARTS = (_SUMS, _ORDER, _EWM)
 
@@ -62,7 +63,9 @@ class MovingState:
         self._count = np.empty(0)
         self._sums = np.empty((6, 0))
         self._members = np.empty(0, np.int64)
+        self._nearest = np.empty(0, np.int64)
         self._ordered = np.empty((0, self.window))
+        self._fences = np.empty((0, -(-self.window // _FENCE)))
         self._ewm_count = np.empty(0)
         self._ewm = np.empty((5, 0))
         self._free: list[int] = []
@@ -108,7 +111,11 @@ class MovingState:
 
         n, at = self._slots, self._at
         if _ORDER in self.parts:
-            kernels.tick_order(self._ring[at, :n], new, self._members[:n], self._ordered[:n])
+            from barograph.rolling.kernels.windows import tick_order
+
+            tick_order(
+                self._ring[at, :n], new, self._members[:n], self._ordered[:n], self._fences[:n]
+            )
         if _EWM in self.parts:
             keep = 1.0 - 2.0 / (self.span + 1.0)
             kernels.tick_ewm(new, keep, self._ewm_count[:n], self._ewm[:, :n])
@@ -172,7 +179,7 @@ class MovingState:
         self._need(_ORDER)
         if not 0.0 <= q <= 1.0:
             raise ValueError(f"q is {q}, but must be from 0 to 1")
-        from barograph.rolling.kernels.streaming import read_quantile
+        from barograph.rolling.kernels.windows import read_quantile
 
         n, out = self._slots, np.empty(self._slots)
         read_quantile(self._ordered[:n], self._members[:n], self.min_count, float(q), out)
@@ -181,10 +188,10 @@ class MovingState:
     def mad(self) -> NDArray[np.float64]:
         """float64[len(self)]: as ``move_mad``; O(log w) a series."""
         self._need(_ORDER)
-        from barograph.rolling.kernels.streaming import read_mad
+        from barograph.rolling.kernels.windows import read_mad
 
         n, out = self._slots, np.empty(self._slots)
-        read_mad(self._ordered[:n], self._members[:n], self.min_count, out)
+        read_mad(self._ordered[:n], self._members[:n], self._nearest[:n], self.min_count, out)
         return out
 
     def ewm_mean(self) -> NDArray[np.float64]:
@@ -220,7 +227,7 @@ class MovingState:
         out = io.BytesIO()
         arrays: dict[str, Any] = {name: array[..., :n] for name, array in self._by_series().items()}
         if _ORDER in self.parts:
-            arrays["ordered"] = self._ordered[:n]
+            arrays |= {"ordered": self._ordered[:n], "fences": self._fences[:n]}
         np.savez(out, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
         return out.getvalue()
 
@@ -242,7 +249,7 @@ class MovingState:
                 name: array[..., :n] for name, array in state._by_series().items()
             }
             if _ORDER in state.parts:
-                wanted["ordered"] = state._ordered[:n]
+                wanted |= {"ordered": state._ordered[:n], "fences": state._fences[:n]}
             for name, array in wanted.items():
                 if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
                     raise ValueError(f"its {name!r} has the wrong shape or type")
@@ -259,7 +266,7 @@ class MovingState:
         if _SUMS in self.parts:
             arrays |= {"count": self._count, "sums": self._sums}
         if _ORDER in self.parts:
-            arrays |= {"members": self._members}
+            arrays |= {"members": self._members, "nearest": self._nearest}
         if _EWM in self.parts:
             arrays |= {"ewm_count": self._ewm_count, "ewm": self._ewm}
         return arrays
@@ -271,15 +278,19 @@ class MovingState:
             larger[..., : array.shape[-1]] = array
             setattr(self, f"_{name}", larger)
         if _ORDER in self.parts:
-            ordered = np.zeros((room, self.window))
-            ordered[: len(self._ordered)] = self._ordered
-            self._ordered = ordered
+            for name in ("_ordered", "_fences"):
+                array = getattr(self, name)
+                larger = np.zeros((room, array.shape[1]))
+                larger[: len(array)] = array
+                setattr(self, name, larger)
         self._clear(fresh)
 
     def _clear(self, slots: NDArray[Any]) -> None:
         for array in self._by_series().values():
             array[..., slots] = 0
         self._ring[:, slots] = np.nan
+        if _ORDER in self.parts:
+            self._fences[slots] = np.inf
         self._newest[slots] = np.nan
 
     def _need(self, part: str) -> None:

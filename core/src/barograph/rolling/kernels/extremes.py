@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from barograph.rolling.kernels.compile import kernel, piece
-from barograph.rolling.kernels.scans import MARGIN, last_nan, padded
+from barograph.rolling.kernels.scans import MARGIN, lanes_below, padded
 from barograph.rolling.kernels.vector import (
     bits,
+    both,
     count_down,
     count_up,
     down1,
@@ -50,8 +51,8 @@ def extremes(
 
     Of equal values the newest counts.
     """
-    left = np.full((3, window + 2 * MARGIN), np.inf)
-    left[2] = 0.0
+    left = np.full(3 * (window + 2 * MARGIN), np.inf)
+    left[2 * (window + 2 * MARGIN) :] = 0.0
     # Infinity, in a way that the compiler does not see through.
     nothing = np.inf if window > 0 else 0.0
     for row in range(len(x)):
@@ -77,16 +78,20 @@ def _row(
             start = p - window - MARGIN
             part = padded(x, start, stop + MARGIN)
             result = np.empty(len(part))
-            _gaps(part, p - start, stop - start, window, min_count, sign, where, left, result)
+            if not _gaps(
+                part, p - start, stop - start, window, min_count, sign, where, left, result
+            ):
+                nan_at = stop - 1
             out[p:stop] = result[p - start : stop - start]
-            nan_at = last_nan(x, p, stop, nan_at)
-        elif nan_at > p - window or not (
-            _complete_where(x, p, stop, window, sign, nothing, left, out)
-            if where
-            else _complete(x, p, stop, window, sign, nothing, left[0], out)
-        ):
-            _gaps(x, p, stop, window, min_count, sign, where, left, out)
-            nan_at = last_nan(x, p, stop, nan_at)
+        elif (
+            nan_at > p - window
+            or not (
+                _complete_where(x, p, stop, window, sign, nothing, left, out)
+                if where
+                else _complete(x, p, stop, window, sign, nothing, left, out)
+            )
+        ) and not _gaps(x, p, stop, window, min_count, sign, where, left, out):
+            nan_at = stop - 1
 
 
 @piece
@@ -102,14 +107,16 @@ def _complete(
     void = splat(nothing)
     side = splat(sign)
     carry = void
-    i = window - 1
-    for t in range(p - 8, p - window - 7, -8):
-        v = load(x, t) * side
+    i = (window + 6) // 8 * 8
+    keep = lanes_below(window + 7 - i)
+    for t in range(p - window - 7 + i, p - window, -8):
+        v = select(keep, load(x, t) * side, void)
         v = _lesser(v, down1(v, void))
         v = _lesser(v, down2(v, void))
         v = _lesser(_lesser(v, down4(v, void)), carry)
         store(left, i, v)
         carry = first(v, v)
+        keep = lanes_below(8)
         i -= 8
     carry = void
     seen = splat(0.0)
@@ -131,23 +138,25 @@ def _complete_where(
     x: Any, p: int, stop: int, window: int, sign: float, nothing: float, left: Any, out: Any
 ) -> bool:
     """The same for how long ago."""
-    left0, left1 = left[0], left[1]
+    stride = window + 2 * MARGIN
     void = splat(nothing)
     side = splat(sign)
     carry = void
     at = splat(0.0)
-    i = window - 1
-    for t in range(p - 8, p - window - 7, -8):
-        v = load(x, t) * side
+    i = (window + 6) // 8 * 8
+    keep = lanes_below(window + 7 - i)
+    for t in range(p - window - 7 + i, p - window, -8):
+        v = select(keep, load(x, t) * side, void)
         k = ramp() + splat(float(t - p))
         v, k = _newest_down(v, k, void, at)
         older = v < carry
         v = select(older, v, carry)
         k = select(older, k, at)
-        store(left0, i, v)
-        store(left1, i, k)
+        store(left, i, v)
+        store(left, i + stride, k)
         carry = first(v, v)
         at = first(k, k)
+        keep = lanes_below(8)
         i -= 8
     carry = void
     at = splat(0.0)
@@ -164,7 +173,7 @@ def _complete_where(
         k = select(newer, k, at)
         carry = last(v, v)
         at = last(k, k)
-        store(out, t, now - select(v <= load(left0, i), k, load(left1, i)))
+        store(out, t, now - select(v <= load(left, i), k, load(left, i + stride)))
         i += 8
     return bool(bits(ordered(seen, seen)) == 255)
 
@@ -214,19 +223,21 @@ def _gaps(
     where: bool,
     left: Any,
     out: Any,
-) -> None:
-    left0, left1, left2 = left[0], left[1], left[2]
+) -> bool:
+    """The region when values may be NaN; whether all from p on are there."""
+    stride = window + 2 * MARGIN
     void = splat(np.inf if window > 0 else 0.0)
     side = splat(sign)
     carry = void
     at = count = splat(0.0)
-    i = window - 1
-    for t in range(p - 8, p - window - 7, -8):
+    i = (window + 6) // 8 * 8
+    keep = lanes_below(window + 7 - i)
+    for t in range(p - window - 7 + i, p - window, -8):
         v = load(x, t) * side
-        here = ordered(v, v)
+        here = both(ordered(v, v), keep)
         v = select(here, v, void)
         n = count_down(here)
-        store(left2, i, n + count)
+        store(left, i + 2 * stride, n + count)
         count = count + first(n, n)
         if where:
             k = ramp() + splat(float(t - p))
@@ -234,14 +245,15 @@ def _gaps(
             older = v < carry
             v = select(older, v, carry)
             k = select(older, k, at)
-            store(left1, i, k)
+            store(left, i + stride, k)
             at = first(k, k)
         else:
             v = _lesser(v, down1(v, void))
             v = _lesser(v, down2(v, void))
             v = _lesser(_lesser(v, down4(v, void)), carry)
-        store(left0, i, v)
+        store(left, i, v)
         carry = first(v, v)
+        keep = lanes_below(8)
         i -= 8
     carry = void
     at = count = splat(0.0)
@@ -253,7 +265,7 @@ def _gaps(
         here = ordered(v, v)
         v = select(here, v, void)
         n = count_up(here)
-        enough = n + count + load(left2, i) >= needed
+        enough = n + count + load(left, i + 2 * stride) >= needed
         count = count + last(n, n)
         if where:
             k = ramp() + splat(float(t - p))
@@ -263,12 +275,13 @@ def _gaps(
             v = select(newer, v, carry)
             k = select(newer, k, at)
             at = last(k, k)
-            result = now - select(v <= load(left0, i), k, load(left1, i))
+            result = now - select(v <= load(left, i), k, load(left, i + stride))
         else:
             v = _lesser(v, up1(v, void))
             v = _lesser(v, up2(v, void))
             v = _lesser(_lesser(v, up4(v, void)), carry)
-            result = _lesser(v, load(left0, i)) * side
+            result = _lesser(v, load(left, i)) * side
         store(out, t, select(enough, result, nan))
         carry = last(v, v)
         i += 8
+    return bool(bits(splat(float(i - 8)) <= count) != 0)

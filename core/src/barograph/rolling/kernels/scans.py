@@ -24,6 +24,8 @@ from barograph.rolling.kernels.vector import (
     down2,
     down4,
     hidden_zero,
+    ramp,
+    splat,
     up1,
     up2,
     up4,
@@ -49,6 +51,12 @@ def sum_down(v: Any, z: Any) -> Any:
     v = v + down1(v, z)
     v = v + down2(v, z)
     return v + down4(v, z)
+
+
+@piece
+def lanes_below(count: int) -> Any:
+    """A mask of the first ``count`` lanes."""
+    return ramp() < splat(float(count))
 
 
 @piece
@@ -78,15 +86,6 @@ def region_after(x: NDArray[np.float64], p: int, window: int) -> tuple[int, int]
 
 
 @piece
-def last_nan(x: NDArray[np.float64], start: int, stop: int, before: int) -> int:
-    """Index of the last NaN in x[start:stop], or ``before``."""
-    for t in range(stop - 1, start - 1, -1):
-        if x[t] != x[t]:
-            return t
-    return before
-
-
-@piece
 def padded(x: NDArray[np.float64], start: int, stop: int) -> NDArray[np.float64]:
     """A copy of x[start:stop] with NaN where that reaches outside of x."""
     out = np.full(stop - start, np.nan)
@@ -99,7 +98,7 @@ __all__ = [
     "MARGIN",
     "first_present",
     "hidden_zero",
-    "last_nan",
+    "lanes_below",
     "padded",
     "region_after",
     "sum_down",

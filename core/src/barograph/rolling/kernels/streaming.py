@@ -2,9 +2,9 @@
 
 Sums are kept as pairs of floats whose sum is the value (double-double: T. Dekker, Numerische
 Mathematik 18, 1971; D. Knuth's two-sum), so that adding the newest value and taking the oldest off
-loses nothing that shows. They are of x less a shift, and every series is added up anew from its ring,
-about its mean, once a window in turn; and at once when the spread has become small beside what the
-sums have held, as when an outlier or an infinity has left.
+loses nothing that shows. They are of x less a shift, and every series is added up anew from its
+ring, about its mean, once a window in turn; and at once when the spread has become small beside
+what the sums have held, as when an outlier or an infinity has left.
 """
 
 from __future__ import annotations
@@ -147,123 +147,3 @@ def tick_ewm(
         squares[s] = 0.0 if fresh else squares[s] * keep + away * away * old
         base[s] = v if here else base[s]
         weight[s] = before + 1.0 if here else before
-
-
-@kernel
-def tick_order(
-    old: NDArray[np.float64],
-    values: NDArray[np.float64],
-    members: NDArray[np.int64],
-    ordered: NDArray[np.float64],
-) -> None:
-    """Keeps each series' window sorted: ordered float64[series, window], ``members`` how many.
-
-    ``old`` are the values that leave. Two bisections, and a shift of what lies between the two
-    places: O(w) a series, at the speed of a copy.
-    """
-    for s in range(len(values)):
-        row = ordered[s]
-        m = members[s]
-        a, b = old[s], values[s]
-        if a == a and b == b:
-            out = _place(row, m, a)
-            # Where b belongs once a is gone.
-            into = _place(row, m, b)
-            if into > out:
-                for i in range(out, into - 1):
-                    row[i] = row[i + 1]
-                row[into - 1] = b
-            else:
-                for i in range(out, into, -1):
-                    row[i] = row[i - 1]
-                row[into] = b
-        elif b == b:
-            into = _place(row, m, b)
-            for i in range(m, into, -1):
-                row[i] = row[i - 1]
-            row[into] = b
-            members[s] = m + 1
-        elif a == a:
-            out = _place(row, m, a)
-            for i in range(out, m - 1):
-                row[i] = row[i + 1]
-            members[s] = m - 1
-
-
-@piece
-def _place(row: Any, m: int, value: float) -> int:
-    """Index of the first of the m sorted values that is >= ``value``."""
-    base = 0
-    while m > 0:
-        half = m >> 1
-        if row[base + half] < value:
-            base += half + 1
-            m -= half + 1
-        else:
-            m = half
-    return base
-
-
-@kernel
-def read_quantile(
-    ordered: NDArray[np.float64],
-    members: NDArray[np.int64],
-    min_count: int,
-    q: float,
-    out: NDArray[np.float64],
-) -> None:
-    """The q-quantile of each series, linear between neighbours; O(1) a series."""
-    for s in range(len(members)):
-        m = members[s]
-        if m < max(min_count, 1):
-            out[s] = np.nan
-            continue
-        at = q * (m - 1)
-        i = int(at)
-        value = ordered[s, i]
-        if at > i and ordered[s, i + 1] != value:
-            part = at - i
-            if part == 0.5:
-                value = value * 0.5 + ordered[s, i + 1] * 0.5
-            else:
-                value = value + (ordered[s, i + 1] - value) * part
-        out[s] = value
-
-
-@kernel
-def read_mad(
-    ordered: NDArray[np.float64],
-    members: NDArray[np.int64],
-    min_count: int,
-    out: NDArray[np.float64],
-) -> None:
-    """Median distance from the median of each series: one bisection, O(log w)."""
-    for s in range(len(members)):
-        m = members[s]
-        row = ordered[s]
-        out[s] = np.nan
-        if m < max(min_count, 1):
-            continue
-        half = (m - 1) >> 1
-        middle = row[half]
-        if m & 1 == 0:
-            middle = middle * 0.5 + row[half + 1] * 0.5
-        if not np.isfinite(middle):
-            continue
-        a = 0
-        b = m - 1 - half
-        while a < b:
-            at = (a + b) >> 1
-            if row[at + half + 1] - middle < middle - row[at]:
-                a = at + 1
-            else:
-                b = at
-        value = max(middle - row[a], row[a + half] - middle)
-        if m & 1 == 0:
-            other = np.inf
-            if a > 0:
-                other = middle - row[a - 1]
-            if a + half + 1 < m:
-                other = min(other, row[a + half + 1] - middle)
-            value = value * 0.5 + other * 0.5
-        out[s] = value

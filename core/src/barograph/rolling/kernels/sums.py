@@ -1,7 +1,10 @@
 """Moving sums and means: windows by count.
 
 Layout of a region around pivot p: ``left[i]`` holds what the window's part before p adds up to when
-that part begins at index p - window - 7 + i; ``left`` is zero from index window + 7 (= p) on.
+that part begins at index p - window - 7 + i, and is zero from index window + 7 (= p) on. It is
+stored at the very places that it is loaded from, multiples of 8: a load that spans two fresh stores
+waits for both. Further sums follow, a ``stride`` apart, in one flat array, as slices cost more than
+a short region.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from barograph.rolling.kernels.scans import (
     MARGIN,
     first_present,
     hidden_zero,
-    last_nan,
+    lanes_below,
     padded,
     region_after,
     sum_down,
@@ -23,6 +26,7 @@ from barograph.rolling.kernels.scans import (
 )
 from barograph.rolling.kernels.vector import (
     bits,
+    both,
     count_down,
     count_up,
     first,
@@ -43,7 +47,7 @@ def sums(
     x: NDArray[np.float64], window: int, min_count: int, mean: bool, out: NDArray[np.float64]
 ) -> None:
     """Moving sums or means of rows x[rows, n]; O(1) a value."""
-    left = np.zeros((2, window + 2 * MARGIN))
+    left = np.zeros(2 * (window + 2 * MARGIN))
     for row in range(len(x)):
         _row(x[row], window, min_count, mean, left, out[row])
 
@@ -60,12 +64,13 @@ def _row(x: Any, window: int, min_count: int, mean: bool, left: Any, out: Any) -
             start = p - window - MARGIN
             part = padded(x, start, stop + MARGIN)
             result = np.empty(len(part))
-            _with_gaps(part, p - start, stop - start, window, min_count, mean, left, result)
+            if not _with_gaps(part, p - start, stop - start, window, min_count, mean, left, result):
+                nan_at = stop - 1
             out[p:stop] = result[p - start : stop - start]
-            nan_at = last_nan(x, p, stop, nan_at)
-        elif nan_at > p - window or not _complete(x, p, stop, window, mean, left[0], out):
-            _with_gaps(x, p, stop, window, min_count, mean, left, out)
-            nan_at = last_nan(x, p, stop, nan_at)
+        elif (
+            nan_at > p - window or not _complete(x, p, stop, window, mean, left, out)
+        ) and not _with_gaps(x, p, stop, window, min_count, mean, left, out):
+            nan_at = stop - 1
         out[stop:following] = np.nan
         nan_at = following - 1 if following > stop else nan_at
         p = following
@@ -76,11 +81,13 @@ def _complete(x: Any, p: int, stop: int, window: int, mean: bool, left: Any, out
     """The region when no value is NaN; False, and its results wrong, if one is."""
     z = splat(hidden_zero(window))
     carry = splat(0.0)
-    i = window - 1
-    for t in range(p - 8, p - window - 7, -8):
-        s = sum_down(load(x, t), z)
+    i = (window + 6) // 8 * 8
+    keep = lanes_below(window + 7 - i)
+    for t in range(p - window - 7 + i, p - window, -8):
+        s = sum_down(select(keep, load(x, t), z), z)
         store(left, i, s + carry)
         carry = carry + first(s, s)
+        keep = lanes_below(8)
         i -= 8
     carry = splat(0.0)
     scale = splat(1.0 / window if mean else 1.0)
@@ -96,19 +103,23 @@ def _complete(x: Any, p: int, stop: int, window: int, mean: bool, left: Any, out
 @piece
 def _with_gaps(
     x: Any, p: int, stop: int, window: int, min_count: int, mean: bool, left: Any, out: Any
-) -> None:
+) -> bool:
+    """The region when values may be NaN; whether all from p on are there."""
+    stride = window + 2 * MARGIN
     z = splat(hidden_zero(window))
     carry = count = splat(0.0)
-    i = window - 1
-    for t in range(p - 8, p - window - 7, -8):
+    i = (window + 6) // 8 * 8
+    keep = lanes_below(window + 7 - i)
+    for t in range(p - window - 7 + i, p - window, -8):
         v = load(x, t)
-        here = ordered(v, v)
+        here = both(ordered(v, v), keep)
         s = sum_down(select(here, v, z), z)
         k = count_down(here)
-        store(left[0], i, s + carry)
-        store(left[1], i, k + count)
+        store(left, i, s + carry)
+        store(left, i + stride, k + count)
         carry = carry + first(s, s)
         count = count + first(k, k)
+        keep = lanes_below(8)
         i -= 8
     carry = count = splat(0.0)
     needed = splat(float(min_count))
@@ -119,11 +130,12 @@ def _with_gaps(
         here = ordered(v, v)
         s = sum_up(select(here, v, z), z)
         k = count_up(here)
-        total = s + carry + load(left[0], i)
-        number = k + count + load(left[1], i)
+        total = s + carry + load(left, i)
+        number = k + count + load(left, i + stride)
         if mean:
             total = total / number
         store(out, t, select(number >= needed, total, nan))
         carry = carry + last(s, s)
         count = count + last(k, k)
         i += 8
+    return bool(bits(splat(float(i - 8)) <= count) != 0)

@@ -155,7 +155,7 @@ def _operation(symbol: Any, instruction: str) -> None:
         return vector(vector, vector), build
 
     @overload(symbol, strict=False)
-    def both(a: Any, b: Any) -> Any:
+    def operation(a: Any, b: Any) -> Any:
         if isinstance(a, _Vector) and isinstance(b, _Vector):
             return lambda a, b: apply(a, b)
         return None
@@ -176,7 +176,7 @@ def _comparison(symbol: Any, how: str) -> None:
         return mask(vector, vector), build
 
     @overload(symbol, strict=False)
-    def both(a: Any, b: Any) -> Any:
+    def operation(a: Any, b: Any) -> Any:
         if isinstance(a, _Vector) and isinstance(b, _Vector):
             return lambda a, b: compare(a, b)
         return None
@@ -205,6 +205,16 @@ def select(typing: Any, where: Any, a: Any, b: Any) -> Any:
         return builder.select(args[0], args[1], args[2])
 
     return vector(mask, vector, vector), build
+
+
+@intrinsic
+def both(typing: Any, a: Any, b: Any) -> Any:
+    """Where two masks hold."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.and_(args[0], args[1])
+
+    return mask(mask, mask), build
 
 
 @intrinsic
@@ -254,3 +264,24 @@ def root(typing: Any, value: Any) -> Any:
         return builder.call(function, [args[0]])
 
     return vector(vector), build
+
+
+@intrinsic
+def prefetch(typing: Any, array: Any, at: Any) -> Any:
+    """Asks for the cache line of ``array[at]`` ahead of its use; any index is allowed."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = ir.IntType(32)
+        byte = ir.IntType(8).as_pointer()
+        insert: Any = cgutils.get_or_insert_function
+        function = insert(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, number, number, number]),
+            "llvm.prefetch.p0",
+        )
+        address = builder.bitcast(_address(context, builder, signature, args), byte)
+        to_read, keep, data = (ir.Constant(number, value) for value in (0, 3, 1))
+        builder.call(function, [address, to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
