@@ -38,7 +38,7 @@ STEP_SECONDS = 0.02
 STEP_MS = 2 * 86400_000
 """Longest span of samples that is folded in one step."""
 
-KNOWN_MS = 12 * 3600_000
+KNOWN_MS = 2 * 3600_000
 """The time between samples of a series that was not looked at for one to two of these is forgotten;
 longer than any series takes to be sealed again."""
 
