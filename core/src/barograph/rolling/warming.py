@@ -75,10 +75,10 @@ def _timed() -> None:
     from barograph import rolling
 
     x, t = np.arange(40.0), np.arange(40)
-    rolling.move_var(x, 4, t=t)  # type: ignore[operator]
-    rolling.move_min(x, 4, t=t)  # type: ignore[operator]
-    rolling.ewm_mean(x, 4, t=t)  # type: ignore[operator]
-    rolling.move_cov(x, x, 4, t=t)  # type: ignore[operator]
+    rolling.move_var(x, 4, t=t)
+    rolling.move_min(x, 4, t=t)
+    rolling.ewm_mean(x, 4, t=t)
+    rolling.move_cov(x, x, 4, t=t)
 
 
 def _streaming() -> None:

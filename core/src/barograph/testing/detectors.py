@@ -39,9 +39,9 @@ def check_detector(detector: Detector, *, joint: bool = False, samples: int = 40
     scores = _stream(watch, t, table)
     for kind, row, found in zip(series, table, scores, strict=True):
         _check_range(f"{name}, {kind}", row, found)
-    _check_keeping(detector, t, table, scores)
     if not joint:
         _check_alone(detector, t, series, scores)
+    _check_keeping(detector, t, table, scores)
     if isinstance(detector, TeachableDetector):
         _check_teachable(detector, t, table)
 
