@@ -52,8 +52,17 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Speed and size, with peers in the same run; names as arguments choose some."""
+    """Speed and size, with peers in the same run; names as arguments choose some.
+
+    ``uv run --group bench nox -s bench`` brings the peers of rolling statistics along.
+    """
     python(session, "tests/benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def quality(session: nox.Session) -> None:
+    """How well detectors find what is labelled; needs ../shared/data."""
+    python(session, "tests/quality/run.py", *session.posargs)
 
 
 @nox.session

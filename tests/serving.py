@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,14 @@ def command(
 
 
 def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This environment without any configuration of Barograph's, at home in ``home``."""
+    """This environment without any configuration of Barograph's, at home in ``home``.
+
+    Detectors are off where they are installed: in a home without a cache each server would
+    compile their kernels anew.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("BAROGRAPH_")}
+    if find_spec("barograph_anomaly") is not None:
+        kept["BAROGRAPH_PLUGINS__ANOMALY__ENABLED"] = "false"
     kept |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_DATA_HOME": str(home)}
     return kept | dict(more or {})
 

@@ -119,9 +119,7 @@ def test_what_is_no_detector_puts_its_plugin_out_by_name() -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.sampled_from(["add", "remove", "tick"]), st.integers(0, 5)), max_size=20
-    )
+    st.lists(st.tuples(st.sampled_from(["add", "remove", "tick"]), st.integers(0, 5)), max_size=20)
 )
 def test_series_come_and_go_as_in_a_list(steps: list[tuple[str, int]]) -> None:
     watch, model = Watch(Jump()), []

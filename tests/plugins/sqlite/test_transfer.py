@@ -243,7 +243,7 @@ HEAD = "series,kind,unit,t_ms,value\n"
         ("csv", HEAD + '"m{a=~""b""}",gauge,,1,2\n', ":2: 'm{a=~\"b\"}' is no series"),
         ("csv", HEAD + '"{a=""b""}",gauge,,1,2\n', ":2: series '{a=\"b\"}' has no metric name"),
         ("csv", HEAD + '"[1, 2]",gauge,,1,2\n', ":2: '[1, 2]' is no list of label names"),
-        ("csv", HEAD + '"rate(m[5m])",gauge,,1,2\n', ":2: 'rate(m[5m])' is not a plain series"),
+        ("csv", HEAD + '"rate(m[5m])",gauge,,1,2\n', ":2: bad series selector 'rate(m[5m])'"),
         ("csv", HEAD.encode() + b"m\xff,gauge,,1,2\n", "not UTF-8 text"),
         ("openmetrics", "", "not OpenMetrics text: Missing # EOF"),
         ("openmetrics", "# TYPE m gauge\nm 1 1.0\nm{ 2 2.0\n# EOF\n", ":3: not OpenMetrics text"),

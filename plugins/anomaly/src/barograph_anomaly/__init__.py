@@ -34,11 +34,13 @@ HOST = (
 class Config:
     """Options of ``[plugins.anomaly]``."""
 
-    budget: float = option(0.1, help="False alarms a day that each series may have",
+    budget: float = option(0.1, help="False alarms a day that each series may have, "
+                           "from the next start on",
                            minimum=0.001, maximum=100)  # fmt: skip
-    memory: Duration = option("120d", help="How long what was seen counts as seen", minimum=86400)
-    detector: str = option("auto", help="The detector that watches: one of this plugin's, or of "
-                           "another")  # fmt: skip
+    memory: Duration = option("120d", help="How long what was seen counts as seen, from the next "
+                              "start on", minimum=86400)  # fmt: skip
+    detector: str = option("auto", help="The detector that watches, from the next start on: "
+                           "one of this plugin's, or of another")  # fmt: skip
     watch: tuple[str, ...] = option(HOST, help="Selectors of the series that are watched")
     interval: Duration = option("10s", help="Time between two looks at them", minimum=1)
     max_series: int = option(200, help="Series that are watched at most", minimum=1,

@@ -29,6 +29,7 @@ class ScoreSource:
 
     def __init__(self, config: Config) -> None:
         self.interval_s = float(config.interval)
+        self._config = config
         self._generation = -1
 
     def series(self) -> Sequence[tuple[Labels, Metric]]:
@@ -48,5 +49,6 @@ class ScoreSource:
         watcher = PLACE.watcher
         if watcher is None:
             return np.empty(0) if self._generation == -1 else None
+        watcher.follow(self._config)  # options may have changed while running
         values = watcher.look(now_ms)
         return values if watcher.generation == self._generation else None

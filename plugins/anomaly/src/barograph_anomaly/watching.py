@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import attrs
 import numpy as np
@@ -27,7 +28,8 @@ FILE = "anomaly.npz"
 """What is known of the series, in the data folder, from one run to the next."""
 
 CHOOSE_MS = 60_000
-"""Time between two choices of the series to watch."""
+"""Time between two choices of the series to watch, after as long a start in which each look
+chooses."""
 
 GONE_MS = 600_000
 """A series without a sample for so long is watched no more."""
@@ -62,8 +64,7 @@ class Watcher:
         self._monitor, self._config = monitor, config
         self._lock = threading.Lock()
         self._watch = Watch(detector)
-        self._chosen_ms = self._looked_ms = 0
-        self._looked = monitor.clock.monotonic()
+        self._began_ms = self._chosen_ms = self._looked_ms = 0
         self._blank()
         self.generation = 0
 
@@ -82,12 +83,20 @@ class Watcher:
         """Names of the groups: ``all``, an area of metrics, or ``label=value``."""
         return [name for name, _ in self._groups]
 
+    def follow(self, config: Config) -> None:
+        """Take over which series to watch; the next look chooses anew."""
+        with self._lock:
+            if config != self._config:
+                self._config, self._chosen_ms = config, 0
+
     def look(self, now_ms: int) -> NDArray[np.float64]:
         """float64[series + groups]: scores, then shares. A second look at one time changes
         nothing."""
         with self._lock:
             if now_ms != self._looked_ms:
-                if abs(now_ms - self._chosen_ms) >= CHOOSE_MS:
+                self._began_ms = self._began_ms or now_ms
+                starting = abs(now_ms - self._began_ms) < CHOOSE_MS  # series still turn up
+                if starting or abs(now_ms - self._chosen_ms) >= CHOOSE_MS:
                     self._choose(now_ms)
                 self._score(now_ms)
                 self._looked_ms = now_ms
@@ -188,7 +197,8 @@ class Watcher:
     def load(self, path: Path, now_ms: int) -> None:
         """Choose the series, and go on from what was kept of those that are still there.
 
-        Raises OSError, ValueError, KeyError for a file that cannot be used; all then start anew.
+        Raises OSError, ValueError, KeyError, EOFError or BadZipFile for a file that cannot be
+        used; all then start anew.
         """
         with self._lock, np.load(path, allow_pickle=False) as file:
             name = self._watch.detector.name
@@ -262,7 +272,7 @@ class Watching:
                 watcher.load(self._path, monitor.clock.now_ms())
             except FileNotFoundError:
                 pass  # the first run
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, EOFError, BadZipFile):
                 failed.add()
             if not self._stopping.is_set():
                 PLACE.watcher = watcher

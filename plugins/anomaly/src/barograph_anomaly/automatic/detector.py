@@ -12,12 +12,12 @@ from barograph_anomaly.automatic.layout import (
     COUNTER,
     EVENT_CENTRE,
     EVENT_MS,
+    EVENT_NUMBER,
     EVENT_RECORD,
     EVENT_SAMPLE,
     EVENT_SCALE,
     EVENT_VALUE,
     EVENT_WHICH,
-    EXCESSES,
     FLOATS,
     FRESH,
     KIND,
@@ -28,8 +28,8 @@ from barograph_anomaly.automatic.layout import (
     MEAN_SHORT,
     MIDDLE,
     PEAK,
+    PEAK_AT,
     PEAK_COUNT,
-    PEAK_NEWEST,
     PEAKS,
     RUN,
     SEASON,
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DAY_MS = 86_400_000.0
+
+LIKE_IT = 1.3
+"""An event so many times an accepted one is still like it."""
 
 _OVER = {
     MEAN_SHORT: SHORT, MEAN_MIDDLE: MIDDLE, MEAN_LONG: LONG,
@@ -104,19 +107,18 @@ class AutoDetector:
         return text[0].upper() + text[1:] if not name else text
 
     def accept(self, state: dict[str, NDArray[Any]], series: int) -> None:
-        """Take what the newest event showed into the record of the usual, and give its alarm
-        back to the budget."""
+        """Take the record excess of each tail that spoke since the newest event began as usual,
+        and give the alarm back to the budget."""
         f, k = state["floats"][series], state["ints"][series]
-        for which in range(TAILS):
-            excess = f[EXCESSES + which]
-            if excess <= 0:
-                continue
+        if f[EVENT_MS] == 0:
+            return
+        since = k[PEAK_AT : PEAK_AT + TAILS] >= f[EVENT_NUMBER]
+        for which in np.flatnonzero(since).tolist():
             peaks = f[PEAK + which * PEAKS : PEAK + (which + 1) * PEAKS]
-            np.maximum(peaks, excess, out=peaks)
+            peaks[:] = LIKE_IT * peaks[: k[PEAK_COUNT + which]].max()
             k[PEAK_COUNT + which] = PEAKS
-            k[PEAK_NEWEST + which] = max(k[PEAK_NEWEST + which], 0)
-        f[EXCESSES : EXCESSES + TAILS] = 0.0
         f[SPENT] = max(f[SPENT] - 1.0, 0.0)
+        f[EVENT_MS] = 0.0
 
 
 def _sentence(f: NDArray[np.float64], what: str, unit: str) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RECURRENT_SHARE = 0.5
+RECURRENT_SHARE = 0.7
 """Share of what two of the last three days had at this hour that is taken off the evidence."""
 
 RECORD_SHARE = 0.25
@@ -59,13 +59,13 @@ STILL = 0.5
 LET_GO = 0.95
 """What is left, sample by sample, of a told event once it is over."""
 
-ALARM = 2.5
-"""Evidence that scores 0.5: 300 times rarer, in one view, than what says nothing."""
+ALARM = 2.2
+"""Evidence that scores 0.5: 160 times rarer, in one view, than what says nothing."""
 
 ONGOING = 0.2
 """An event that lasts scores at most this: below every onset that matters, above quiet."""
 
-FREE_ALARMS = 2.0
+FREE_ALARMS = 3.0
 """Alarms that a series may have at once before the budget makes the next one dearer."""
 
 DEARER = 1.5

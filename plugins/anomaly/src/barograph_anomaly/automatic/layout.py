@@ -64,13 +64,13 @@ EVENT_CENTRE, EVENT_SCALE, EVENT_RECORD = 24, 25, 26
 FORGOT_MS = 27  # when the tails last forgot
 WATCHED_MS = 28  # time that the series has been seen, long gaps left out
 EVENT_SAMPLE = 29  # the sample of the newest event, as it was judged
+EVENT_NUMBER = 30  # number of the sample with which that event began
 
-CENTRES = 30
+CENTRES = 31
 SCALES = CENTRES + VIEWS
 SEEN = SCALES + VIEWS  # samples of each view, forgotten as the peaks are
 PEAK = SEEN + VIEWS
-EXCESSES = PEAK + TAILS * PEAKS  # of each view, two tails, at the newest event
-BAND_LOW = EXCESSES + TAILS
+BAND_LOW = PEAK + TAILS * PEAKS
 BAND_HIGH = BAND_LOW + DAY_PARTS
 BAND_MEAN = BAND_HIGH + DAY_PARTS
 DAYS = BAND_MEAN + DAY_PARTS

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from barograph.rolling.kernels.compile import kernel, piece
-from barograph_anomaly.automatic.events import ONGOING, judge
+from barograph_anomaly.automatic.events import HOLD, ONGOING, judge
 from barograph_anomaly.automatic.layout import (
     CENTRES,
     COUNTER,
     EVENT_CENTRE,
     EVENT_MS,
+    EVENT_NUMBER,
     EVENT_RECORD,
     EVENT_SAMPLE,
     EVENT_SCALE,
     EVENT_SCORE,
     EVENT_VALUE,
     EVENT_WHICH,
-    EXCESSES,
     FALLS,
     FORGOT_MS,
     FRESH,
@@ -32,13 +32,11 @@ from barograph_anomaly.automatic.layout import (
     SAMPLES,
     SCALES,
     STEP_MS,
-    TAILS,
     UNDECIDED,
     VIEWS,
     WATCHED_MS,
 )
 from barograph_anomaly.automatic.tails import (
-    EXCESS,
     FOUND,
     RECORD,
     STRONGEST,
@@ -115,24 +113,24 @@ def sample(
     evidence = surprise(f, k, looks, usual, allowed, found)
     score = judge(f, k, t_ms, evidence, days, budget)
     if found[STRONGEST] > 0.0 and score > ONGOING:
-        note(f, t_ms, x, looks, score, found)
+        note(f, k[SAMPLES], t_ms, x, looks, score, found)
     k[SAMPLES] += 1
     return score
 
 
 @piece
 def note(
-    f: NDArray[np.float64], t_ms: int, x: float, looks: NDArray[np.float64], score: float,
-    found: NDArray[np.float64],
+    f: NDArray[np.float64], number: int, t_ms: int, x: float, looks: NDArray[np.float64],
+    score: float, found: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Keep what made this score, for explanations and for being told that it was fine."""
     which = int(found[WHICH])
+    if f[EVENT_MS] == 0.0 or number - f[EVENT_NUMBER] > HOLD:
+        f[EVENT_NUMBER] = number  # a new event, not the same getting worse
     f[EVENT_MS], f[EVENT_SCORE], f[EVENT_WHICH] = t_ms, score, which
     f[EVENT_SAMPLE] = x
     f[EVENT_VALUE], f[EVENT_RECORD] = looks[which // 2], found[RECORD]
     f[EVENT_CENTRE], f[EVENT_SCALE] = f[CENTRES + which // 2], f[SCALES + which // 2]
-    for i in range(TAILS):
-        f[EXCESSES + i] = found[EXCESS + i]
 
 
 @piece

@@ -15,8 +15,8 @@ import numpy as np
 
 from barograph.rolling.kernels.compile import piece
 from barograph_anomaly.automatic.layout import (
+    BAND_LOW,
     CENTRES,
-    EXCESSES,
     MEAN_LONG,
     MEAN_SHORT,
     PEAK,
@@ -28,7 +28,6 @@ from barograph_anomaly.automatic.layout import (
     SAMPLES,
     SCALES,
     SEEN,
-    TAILS,
     VALUE,
     VIEWS,
 )
@@ -58,8 +57,8 @@ _APART = (12, 12, 12, 24, 96, 48, 96, 24, 12, 48, 24)
 
 APART = np.array(_APART, np.int32)
 
-STRONGEST, WHICH, RECORD, EXCESS = 0, 1, 2, 3
-FOUND = EXCESS + TAILS
+STRONGEST, WHICH, RECORD = 0, 1, 2
+FOUND = 3
 
 _INV_LN10 = 1.0 / math.log(10.0)
 
@@ -72,8 +71,8 @@ def surprise(
     """Evidence of all views together: for each tail log10(allowed / chance) where positive, added
     up. O(VIEWS).
 
-    ``found`` float64[FOUND] gets what spoke: ``STRONGEST`` evidence, ``WHICH`` tail, the
-    ``RECORD`` excess of that tail until now, and from ``EXCESS`` on the excess of each tail.
+    ``found`` float64[FOUND] gets what spoke loudest: ``STRONGEST`` evidence, ``WHICH`` tail, and
+    the ``RECORD`` excess of that tail until now.
 
     ``allowed``: chance for each sample of an excess that says nothing. ``usual``: the sample is
     what this time of day always does: its value, step and means say nothing.
@@ -93,7 +92,6 @@ def surprise(
             if excess <= 0.0:
                 continue
             which = 2 * view + side
-            found[EXCESS + which] = excess
             most = largest(f, k, which)
             unlikely = tail(f, k, view, side, excess, seen)
             if unlikely > 0.0 and not (usual and view <= MEAN_LONG):
@@ -172,7 +170,7 @@ def keep(
 @piece
 def forget(f: NDArray[np.float64], share: float) -> None:
     """Let ``share`` of what the tails know go: old peaks shrink, old samples count less."""
-    for i in range(PEAK, EXCESSES):
+    for i in range(PEAK, BAND_LOW):
         f[i] *= 1.0 - share
     for i in range(SEEN, PEAK):
         f[i] = max(f[i] * (1.0 - share), min(f[i], 1.0))

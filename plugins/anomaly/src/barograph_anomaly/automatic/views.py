@@ -44,7 +44,6 @@ from barograph_anomaly.automatic.layout import (
     STEP,
     VALUE,
     VARIANCES,
-    VIEWS,
 )
 
 if TYPE_CHECKING:
@@ -168,6 +167,8 @@ def clipped(x: float, most: float) -> float:
 @piece
 def centre(f: NDArray[np.float64], view: int, seen: float, x: float, memory: float) -> None:
     """Move a view's centre and scale (mean absolute deviation) towards ``x``, outliers clipped."""
+    if seen == 1.0:
+        f[CENTRES + view] = x
     scale = f[SCALES + view]
     away = x - f[CENTRES + view]
     if seen > 20.0 and scale > 0.0:
@@ -175,6 +176,3 @@ def centre(f: NDArray[np.float64], view: int, seen: float, x: float, memory: flo
     rate = max(1.0 / memory, 1.0 / seen)
     f[CENTRES + view] += rate * away
     f[SCALES + view] += rate * (abs(away) - scale)
-
-
-__all__ = ["VIEWS", "centre", "look"]
