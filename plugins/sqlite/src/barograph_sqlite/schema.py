@@ -163,6 +163,11 @@ def told(error: sqlite3.Error | OSError, path: Path) -> StoreError:
             f"the disk refused to read or write {path} ({error}): nothing of this call was "
             "stored; look at the system's log, and at the limits of this process (ulimit -f)"
         )
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return StoreError(
+            f"there is no folder {path.parent}, and it cannot be made ({error.args[1]}): choose "
+            "another folder"
+        )
     return StoreError(f"{path}: {error}")
 
 
