@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barograph.instruments import Counter, Gauge, Histogram, Registry, Timer
-from barograph.instruments.metrics import MAX_CHILDREN, OVERFLOW
+from barograph.instruments.family import MAX_CHILDREN, OVERFLOW
 from barograph.instruments.registry import REGISTRY
 from barograph.sketch import quantile
 

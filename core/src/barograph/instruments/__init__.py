@@ -20,7 +20,8 @@ that embeds ``PerformanceMonitor`` the plugin ``application`` reads them without
 """
 
 from barograph.instruments.connection import connect
-from barograph.instruments.metrics import Across, Counter, Gauge, Histogram, Timer
+from barograph.instruments.histograms import Histogram, Timer
+from barograph.instruments.metrics import Across, Counter, Gauge
 from barograph.instruments.registry import REGISTRY, Registry
 
 __all__ = ["REGISTRY", "Across", "Counter", "Gauge", "Histogram", "Registry", "Timer", "connect"]
