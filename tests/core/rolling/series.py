@@ -41,6 +41,38 @@ def rows_and_windows(draw: st.DrawFn) -> Any:
 
 
 @st.composite
+def long_rows(draw: st.DrawFn) -> Any:
+    """(row, window, min_count): long enough for stretches by differences, with what spoils them."""
+    window = draw(st.integers(14, 70))
+    n = draw(st.integers(600, 1500))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = rng.normal(size=n)
+    at = draw(st.integers(0, n - 1))
+    kind = draw(
+        st.sampled_from(
+            ["noise", "ties", "flat", "jump", "outlier", "gap", "first missing", "heavy"]
+        )
+    )
+    if kind == "ties":
+        x = rng.integers(0, 3, n).astype(np.float64)
+    elif kind == "flat":
+        x[at : at + 200] = 0.1
+    elif kind == "jump":
+        x[at:] += 1e9
+    elif kind == "outlier":
+        x[at] = draw(st.sampled_from([1e4, -1e9, 1e15]))
+    elif kind == "gap":
+        x[at : at + 200] = np.nan
+    elif kind == "first missing":
+        x[:at] = np.nan
+    elif kind == "heavy":
+        x = np.exp(5 * x)
+    x = x + draw(st.sampled_from([0.0, 100.0, -1e9]))
+    x[rng.random(n) < draw(st.sampled_from([0.0, 0.0, 0.002, 0.1, 0.9]))] = np.nan
+    return x, window, draw(st.sampled_from([1, 2, window]))
+
+
+@st.composite
 def times_for(draw: st.DrawFn, n: int) -> Any:
     """int64[n] that never falls, with bursts, equal times and gaps."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))

@@ -62,6 +62,19 @@ def test_float32_stays_and_everything_else_becomes_float64(name: str) -> None:
     assert call(name, [1, 2, 3, 4], 2).shape == (4,)
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("name", ["move_sum", "move_mean", "move_var", "move_std", "move_min"])
+def test_long_rows_of_float32_are_computed_in_float64(name: str, gaps: bool) -> None:
+    rng = np.random.default_rng(11)
+    a = (1e4 + rng.normal(size=(3, 3000))).astype(np.float32)
+    if gaps:
+        a[rng.random(a.shape) < 0.05] = np.nan
+    got = call(name, a, 60, 5)
+    assert got.dtype == np.float32
+    want = call(name, a.astype(np.float64), 60, 5)
+    np.testing.assert_allclose(got, want, rtol=1e-7)
+
+
 def test_pairs_are_float32_only_if_both_are() -> None:
     a = np.arange(9, dtype=np.float32)
     assert rolling.move_cov(a, a, 3).dtype == np.float32

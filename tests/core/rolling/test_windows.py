@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from core.rolling import naive
-from core.rolling.series import rows, rows_and_windows, times_for
-from hypothesis import given
+from core.rolling.series import long_rows, rows, rows_and_windows, times_for
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barograph import rolling
@@ -45,6 +45,25 @@ def test_windows_by_count_are_as_the_naive_twin_has_them(
     starts = naive.windows_by_count(len(x), window)
     want = naive.apply(x, starts, min_count, make(ddof, None))
     np.testing.assert_allclose(got, want, rtol=relative, atol=absolute)
+
+
+@given(row=long_rows(), ddof=st.integers(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_long_rows_are_as_the_naive_twin_has_them(row: Any, ddof: int) -> None:
+    x, window, min_count = row
+    starts = naive.windows_by_count(len(x), window)
+    # Some windows only, as fractions take their time; and all around a change.
+    steps = np.abs(np.diff(np.nan_to_num(x)))
+    near = np.arange(-2, window + 2) + int(np.argmax(steps))
+    some = np.unique(np.concatenate([np.arange(0, len(x), 29), near[near < len(x)], [len(x) - 1]]))
+    for name in ("move_sum", "move_mean", "move_var", "move_std", "move_zscore"):
+        make, relative, absolute = STATISTICS[name]
+        got = getattr(rolling, name)(x, window, min_count, ddof=ddof)
+        for i in some[some >= 0]:
+            places = starts[i] + np.flatnonzero(~np.isnan(x[starts[i] : i + 1]))
+            enough = len(places) >= min_count
+            want = make(ddof, None)(x[places], places, i) if enough else np.nan
+            np.testing.assert_allclose(got[i], want, rtol=relative, atol=absolute, err_msg=name)
 
 
 @pytest.mark.parametrize("name", STATISTICS)

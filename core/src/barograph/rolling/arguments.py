@@ -20,21 +20,21 @@ class Rows:
     """An array as rows along the wanted axis, and the way back."""
 
     values: NDArray[np.float64]
-    """float64[rows, n], contiguous."""
+    """float64[rows, n], contiguous; float32 if the input is and was wanted as it is."""
     shape: tuple[int, ...]
     axis: int
     dtype: np.dtype[Any]
 
     def empty(self) -> NDArray[np.float64]:
         """Uninitialised room for a result."""
-        return np.empty(self.values.shape)
+        return np.empty(self.values.shape, self.values.dtype)
 
     def back(self, result: NDArray[np.float64]) -> Result:
-        """A result float64[rows, n] in the shape and type of the input."""
+        """A result [rows, n] in the shape and type of the input."""
         out = result.reshape(self.shape)
         if self.axis != len(self.shape) - 1:
             out = np.moveaxis(out, -1, self.axis)
-        return out if self.dtype == np.float64 else out.astype(self.dtype)
+        return out if self.dtype == out.dtype else out.astype(self.dtype)
 
 
 @attrs.frozen(eq=False)
@@ -46,8 +46,11 @@ class TimeWindows:
     duration: float
 
 
-def as_rows(a: ArrayLike, axis: int) -> Rows:
-    """``a`` as float64 rows; real numbers only, at least one axis."""
+def as_rows(a: ArrayLike, axis: int, *, narrow: bool = False) -> Rows:
+    """``a`` as float64 rows; real numbers only, at least one axis.
+
+    ``narrow``: float32 stays so, for a kernel that reads and writes it (and computes in float64).
+    """
     array = np.asarray(a)
     if array.ndim == 0:
         raise ValueError("a moving window needs an array with at least one axis, not a number")
@@ -64,7 +67,8 @@ def as_rows(a: ArrayLike, axis: int) -> Rows:
     n = moved.shape[-1]
     rows = moved.reshape(-1, n) if n else np.empty((0, 0))
     dtype = array.dtype if array.dtype == np.float32 else np.dtype(np.float64)
-    values: NDArray[np.float64] = np.require(rows, np.float64, ["C", "A", "W"])
+    wanted = dtype if narrow else np.float64
+    values: NDArray[np.float64] = np.require(rows, wanted, ["C", "A", "W"])
     return Rows(values, moved.shape, axis, dtype)
 
 

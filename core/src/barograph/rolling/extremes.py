@@ -79,7 +79,7 @@ def _extremes(
     sign: float,
     where: bool,
 ) -> Result:
-    rows = as_rows(a, axis)
+    rows = as_rows(a, axis, narrow=t is None)
     n = rows.values.shape[1]
     out = rows.empty()
     if t is not None:

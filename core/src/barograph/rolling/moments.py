@@ -121,7 +121,7 @@ def _moments(
     ddof: int,
     t: ArrayLike | None,
 ) -> Result:
-    rows = as_rows(a, axis)
+    rows = as_rows(a, axis, narrow=t is None)
     n = rows.values.shape[1]
     ddof = checked_ddof(ddof)
     out = rows.empty()

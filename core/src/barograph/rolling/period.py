@@ -141,7 +141,10 @@ def _comb(correlation: NDArray[np.float64], lag: int) -> int:
     times = np.arange(1, min((len(correlation) - 1) // lag, 8) + 1)
     for near in range(max(lag - lag // 10 - 1, 2), lag + lag // 10 + 2):
         at = times * near
-        mean = float(correlation[at[at < len(correlation)]].mean())
+        at = at[at < len(correlation)]
+        if not len(at):
+            break
+        mean = float(correlation[at].mean())
         if mean > best:
             best, lag_of_best = mean, near
     return lag_of_best

@@ -58,7 +58,7 @@ def move_mean(
 def _sums(
     a: ArrayLike, window: Any, min_count: int | None, axis: int, t: ArrayLike | None, *, mean: bool
 ) -> Result:
-    rows = as_rows(a, axis)
+    rows = as_rows(a, axis, narrow=t is None)
     n = rows.values.shape[1]
     out = rows.empty()
     if t is not None:

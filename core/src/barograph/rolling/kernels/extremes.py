@@ -77,7 +77,7 @@ def _row(
         if p - window - MARGIN < 0 or stop + MARGIN > n:
             start = p - window - MARGIN
             part = padded(x, start, stop + MARGIN)
-            result = np.empty(len(part))
+            result = np.empty(len(part), out.dtype)
             if not _gaps(
                 part, p - start, stop - start, window, min_count, sign, where, left, result
             ):

@@ -140,11 +140,14 @@ def _slide_median(
 
 
 @piece
-def _between(a: float, b: float, part: float) -> float:
+def between(a: float, b: float, part: float) -> float:
     """From a to b by ``part``; a where they are equal, infinities too."""
     if part == 0.0 or a == b:
         return a
-    return a * (1.0 - part) + b * part if np.isinf(b - a) else a + (b - a) * part
+    if np.isinf(b - a):
+        return a * (1.0 - part) + b * part
+    # From the nearer end: beside a far one, the other's digits would be lost.
+    return a + (b - a) * part if part < 0.5 else b - (b - a) * (1.0 - part)
 
 
 @piece
@@ -187,7 +190,7 @@ def _slide_quantile(
         part = at - below_wanted
         value = values[rank]
         if part > 0.0:
-            value = _between(value, values[next_member(words, rank + 1)], part)
+            value = between(value, values[next_member(words, rank + 1)], part)
         out[i] = value if count >= min_count else np.nan
 
 
@@ -236,10 +239,10 @@ def _slide_spread(
         below2 = wanted2
         lower = values[rank1]
         if at1 > wanted1:
-            lower = _between(lower, values[next_member(words, rank1 + 1)], at1 - wanted1)
+            lower = between(lower, values[next_member(words, rank1 + 1)], at1 - wanted1)
         upper = values[rank2]
         if at2 > wanted2:
-            upper = _between(upper, values[next_member(words, rank2 + 1)], at2 - wanted2)
+            upper = between(upper, values[next_member(words, rank2 + 1)], at2 - wanted2)
         out[i] = upper - lower if count >= min_count else np.nan
 
 

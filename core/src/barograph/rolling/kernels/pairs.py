@@ -68,7 +68,7 @@ def _row(
     while p < n and _missing(x, y, p):
         p += 1
     out[:p] = np.nan
-    nan_at = -1
+    nan_at = p - 1
     while p < n:
         # The next pivot, as in scans.region_after.
         stop = min(p + window, n)

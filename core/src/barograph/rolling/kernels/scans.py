@@ -68,6 +68,16 @@ def first_present(x: NDArray[np.float64], start: int) -> int:
 
 
 @piece
+def first_pivot(x: NDArray[np.float64], start: int, window: int) -> int:
+    """The pivot for windows that end from ``start`` on: the newest value that the first of them
+    holds; where it holds none, the first value after it."""
+    for p in range(min(start, len(x) - 1), max(start - window, -1), -1):
+        if x[p] == x[p]:
+            return p
+    return first_present(x, start)
+
+
+@piece
 def region_after(x: NDArray[np.float64], p: int, window: int) -> tuple[int, int]:
     """(stop, next pivot): pivot ``p`` serves windows that end in [p, stop).
 
@@ -88,7 +98,8 @@ def region_after(x: NDArray[np.float64], p: int, window: int) -> tuple[int, int]
 @piece
 def padded(x: NDArray[np.float64], start: int, stop: int) -> NDArray[np.float64]:
     """A copy of x[start:stop] with NaN where that reaches outside of x."""
-    out = np.full(stop - start, np.nan)
+    out = np.empty(stop - start, x.dtype)
+    out[:] = np.nan
     a, b = max(start, 0), min(stop, len(x))
     out[a - start : b - start] = x[a:b]
     return out
@@ -96,6 +107,7 @@ def padded(x: NDArray[np.float64], start: int, stop: int) -> NDArray[np.float64]
 
 __all__ = [
     "MARGIN",
+    "first_pivot",
     "first_present",
     "hidden_zero",
     "lanes_below",

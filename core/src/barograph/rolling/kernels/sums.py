@@ -1,5 +1,7 @@
 """Moving sums and means: windows by count.
 
+Long rows go by differences (``differences``) where those are good, else by two scans.
+
 Layout of a region around pivot p: ``left[i]`` holds what the window's part before p adds up to when
 that part begins at index p - window - 7 + i, and is zero from index window + 7 (= p) on. It is
 stored at the very places that it is loaded from, multiples of 8: a load that spans two fresh stores
@@ -14,9 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from barograph.rolling.kernels.compile import kernel, piece
+from barograph.rolling.kernels.differences import (
+    GAPS,
+    LONGEST_DOUBT,
+    NOT_GOOD,
+    SHORTEST,
+    first_stretch,
+    stretch_end,
+    sums_stretch,
+    sums_stretch_with_gaps,
+)
 from barograph.rolling.kernels.scans import (
     MARGIN,
-    first_present,
+    first_pivot,
     hidden_zero,
     lanes_below,
     padded,
@@ -54,16 +66,49 @@ def sums(
 
 @piece
 def _row(x: Any, window: int, min_count: int, mean: bool, left: Any, out: Any) -> None:
+    """By differences where that is good, else by two scans."""
     n = len(x)
-    p = first_present(x, 0)
-    out[:p] = np.nan
-    nan_at = -1
-    while p < n:
+    at = min(first_stretch(out, window) if window >= SHORTEST else n, n)
+    _walk(x, 0, at, window, min_count, mean, left, out)
+    gaps = False
+    doubt = skip = 0
+    while at < n:
+        stop = stretch_end(at, n, window)
+        if stop > at and skip == 0:
+            said = GAPS if gaps else sums_stretch(x, at, stop, window, mean, out)
+            if said == GAPS:
+                said = sums_stretch_with_gaps(x, at, stop, window, min_count, mean, out)
+            if said != NOT_GOOD:
+                gaps = said == GAPS
+                doubt = 0
+                at = stop
+                continue
+            skip = doubt
+            doubt = min(2 * doubt + 1, LONGEST_DOUBT)
+        else:
+            skip = max(skip - 1, 0)
+        stop = stop if stop > at else n
+        _walk(x, at, stop, window, min_count, mean, left, out)
+        at = stop
+
+
+@piece
+def _walk(
+    x: Any, begin: int, end: int, window: int, min_count: int, mean: bool, left: Any, out: Any
+) -> None:
+    """Windows that end in [begin, end) by two scans; some beside them may be done as well."""
+    n = len(x)
+    p = first_pivot(x, begin, window)
+    out[begin:p] = np.nan
+    nan_at = p - 1
+    while p < end:
         stop, following = region_after(x, p, window)
+        if stop > end:
+            stop = following = end
         if p - window - MARGIN < 0 or stop + MARGIN > n:
             start = p - window - MARGIN
             part = padded(x, start, stop + MARGIN)
-            result = np.empty(len(part))
+            result = np.empty(len(part), out.dtype)
             if not _with_gaps(part, p - start, stop - start, window, min_count, mean, left, result):
                 nan_at = stop - 1
             out[p:stop] = result[p - start : stop - start]

@@ -239,6 +239,10 @@ def _add_pair(sums: Any, a: float, b: float, pivot_a: float, pivot_b: float) -> 
     sums[5] += db * db
 
 
+NOTHING = 1e-250
+"""Weight at which all that was before a gap is forgotten: what is smaller loses its digits."""
+
+
 @kernel
 def timed_ewm(
     x: NDArray[np.float64],
@@ -261,6 +265,8 @@ def timed_ewm(
                 weight *= keep
                 pairs *= keep * keep
                 squares *= keep
+                if weight < NOTHING:
+                    weight = pairs = squares = 0.0
             if v[i] == v[i]:
                 count += 1
                 offset, squares = updated(weight, base, offset, squares, v[i])

@@ -5,7 +5,8 @@ kernel be written over ``Vector`` values (eight lanes in a register; two or four
 machines with narrow ones), so that a scan of eight values is three shifts and three additions.
 The vector that a shift fills from should not be a constant that the compiler sees: LLVM turns a
 shift of known zeros into an expansion that is three times slower; see ``hidden_zero``.
-``load`` and ``store`` do not check bounds: the caller keeps eight elements inside the array.
+``load`` and ``store`` do not check bounds: the caller keeps eight elements inside the array. Arrays
+are float64 or float32; lanes are float64 in either case.
 """
 
 from __future__ import annotations
@@ -60,30 +61,56 @@ vector = _Vector()
 mask = _Mask()
 
 
+_SINGLES = ir.VectorType(ir.FloatType(), LANES)
+
+
 def _address(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     array = context.make_array(signature.args[0])(context, builder, args[0])
-    return builder.bitcast(builder.gep(array.data, [args[1]]), _DOUBLES.as_pointer())
+    lanes = _SINGLES if signature.args[0].dtype == types.float32 else _DOUBLES
+    return builder.bitcast(builder.gep(array.data, [args[1]]), lanes.as_pointer())
 
 
 @intrinsic
 def load(typing: Any, array: Any, at: Any) -> Any:
-    """Eight values of a contiguous float64 array from index ``at``."""
+    """Eight values of a contiguous array from index ``at``."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_address(context, builder, signature, args), align=8)
+        address = _address(context, builder, signature, args)
+        if signature.args[0].dtype == types.float32:
+            return builder.fpext(builder.load(address, align=4), _DOUBLES)
+        return builder.load(address, align=8)
 
     return vector(array, types.intp), build
 
 
 @intrinsic
 def store(typing: Any, array: Any, at: Any, value: Any) -> Any:
-    """Writes eight values to a contiguous float64 array from index ``at``."""
+    """Writes eight values to a contiguous array from index ``at``."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[2], _address(context, builder, signature, args), align=8)
+        address = _address(context, builder, signature, args)
+        if signature.args[0].dtype == types.float32:
+            builder.store(builder.fptrunc(args[2], _SINGLES), address, align=4)
+        else:
+            builder.store(args[2], address, align=8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), build
+
+
+@intrinsic
+def line_start(typing: Any, array: Any) -> Any:
+    """Index of the first element at the start of a line of memory (64 bytes)."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.ptrtoint(data, word)
+        size = 4 if signature.args[0].dtype == types.float32 else 8
+        rest = builder.and_(builder.neg(address), ir.Constant(word, 63))
+        return builder.udiv(rest, ir.Constant(word, size))
+
+    return types.intp(array), build
 
 
 @intrinsic
@@ -144,6 +171,9 @@ last = _shuffler([7] * LANES)
 """Lane 7 in all lanes."""
 first = _shuffler([0] * LANES)
 """Lane 0 in all lanes."""
+_turn4 = _shuffler([4, 5, 6, 7, 0, 1, 2, 3])
+_turn2 = _shuffler([2, 3, 4, 5, 6, 7, 0, 1])
+_turn1 = _shuffler([1, 2, 3, 4, 5, 6, 7, 0])
 
 
 def _operation(symbol: Any, instruction: str) -> None:
@@ -253,17 +283,33 @@ count_down = _counter(downwards=True)
 """Lane i gets how many of lanes i..7 hold."""
 
 
+def _function(name: str, arguments: int) -> Any:
+    """LLVM's function of vectors of this name."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        insert: Any = cgutils.get_or_insert_function
+        kind = ir.FunctionType(_DOUBLES, [_DOUBLES] * arguments)
+        return builder.call(insert(builder.module, kind, f"llvm.{name}.v{LANES}f64"), list(args))
+
+    return build
+
+
 @intrinsic
 def root(typing: Any, value: Any) -> Any:
     """Square roots."""
+    return vector(vector), _function("sqrt", 1)
 
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        name = f"llvm.sqrt.v{LANES}f64"
-        insert: Any = cgutils.get_or_insert_function
-        function = insert(builder.module, ir.FunctionType(_DOUBLES, [_DOUBLES]), name)
-        return builder.call(function, [args[0]])
 
-    return vector(vector), build
+@intrinsic
+def magnitude(typing: Any, value: Any) -> Any:
+    """Absolute values."""
+    return vector(vector), _function("fabs", 1)
+
+
+@intrinsic
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c; in one step, and rounded once, on machines that can (all that have AVX2)."""
+    return vector(vector, vector, vector), _function("fmuladd", 3)
 
 
 @intrinsic
@@ -285,3 +331,26 @@ def prefetch(typing: Any, array: Any, at: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp), build
+
+
+def _across(v: Any) -> Any:
+    """The sum of the lanes, in all lanes."""
+    v = v + _turn4(v, v)
+    v = v + _turn2(v, v)
+    return v + _turn1(v, v)
+
+
+across: Callable[[Any], Any] = _njit(_across)
+
+
+def _lowest(v: Any) -> Any:
+    """The least lane, in all lanes. No NaN."""
+    w = _turn4(v, v)
+    v = select(w < v, w, v)
+    w = _turn2(v, v)
+    v = select(w < v, w, v)
+    w = _turn1(v, v)
+    return select(w < v, w, v)
+
+
+lowest: Callable[[Any], Any] = _njit(_lowest)

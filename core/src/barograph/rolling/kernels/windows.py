@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from barograph.rolling.kernels.compile import kernel, piece
+from barograph.rolling.kernels.order import between
 from barograph.rolling.kernels.vector import LANES, load, prefetch, store
 
 if TYPE_CHECKING:
@@ -154,12 +155,10 @@ def read_quantile(
         at = q * (m - 1)
         i = int(at)
         value = ordered[s, i]
-        if at > i and ordered[s, i + 1] != value:
-            part = at - i
-            if part == 0.5:
-                value = value * 0.5 + ordered[s, i + 1] * 0.5
-            else:
-                value = value + (ordered[s, i + 1] - value) * part
+        if at - i == 0.5:  # as a median is taken
+            value = value * 0.5 + ordered[s, i + 1] * 0.5
+        elif at > i:
+            value = between(value, ordered[s, i + 1], at - i)
         out[s] = value
 
 
