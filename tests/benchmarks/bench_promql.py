@@ -1,8 +1,10 @@
 """Range queries over 2,000 series and an hour at 10 s, 60 steps: the engine against its peers.
 
-The engine reads an SQLite store, in process; a peer is asked over HTTP on loopback with its cache
-of results switched off, and its answer is read but not decoded. Peers are what is installed of
-VictoriaMetrics and Prometheus.
+The engine reads an SQLite store: in process, with the samples in the store's head and once more
+with all of them sealed; and over HTTP, asked of a running server that collects this host meanwhile.
+Peers are what is installed of VictoriaMetrics and Prometheus, over HTTP on loopback, each with its
+cache of results switched off. No round asks for the same times as another, so that nobody answers
+from memory. Answers over HTTP are read but not decoded, on a connection that is kept.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 from measuring import ROOT, Figure, main, tell
+from processes import running_server
 
 from barograph.model import Batch, Labels, Metric, MetricKind
 from barograph_promql.engine import PromqlEngine
@@ -38,6 +41,8 @@ QUERIES = {
     "one series": 'bench_gauge{n="7"}',
 }
 EVERY_MS, TICKS, STEP_MS = 10_000, 420, 60_000
+SHORT_TIMES = 25
+"""How often a round asks what takes a millisecond; its figure is their median."""
 
 
 def labels_of(name: str, count: int) -> list[Labels]:
@@ -77,12 +82,15 @@ def filled(folder: Path, samples: Samples) -> SqliteStore:
 class Peer:
     """A program with Prometheus's HTTP interface."""
 
-    def __init__(self, name: str, port: int) -> None:
+    def __init__(self, name: str, port: int, headers: dict[str, str] | None = None) -> None:
         self.name = name
+        self._headers = headers or {}
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._http.connect()
+        self._http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def request(self, path: str, body: bytes, headers: dict[str, str]) -> int:
-        self._http.request("POST", path, body, headers)
+        self._http.request("POST", path, body, {**headers, **self._headers})
         response = self._http.getresponse()
         response.read()
         return response.status
@@ -130,71 +138,97 @@ def running(name: str, folder: Path) -> Iterator[Peer | None]:
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen([program, *flags], stdout=log, stderr=log)
         try:
-            peer = Peer(name, port)
-            _wait(peer, process)
-            yield peer
+            yield _ready(name, port, process)
         finally:
             process.terminate()
             process.wait(30)
 
 
-def _wait(peer: Peer, process: subprocess.Popen[bytes]) -> None:
+def _ready(name: str, port: int, process: subprocess.Popen[bytes]) -> Peer:
     deadline = time.monotonic() + 60
     while True:
         try:
+            peer = Peer(name, port)
             peer.ask("1", 0, 60_000)
-            return
+            return peer
         except (OSError, AssertionError, http.client.HTTPException):
-            peer._http.close()
-        assert time.monotonic() < deadline, f"{peer.name} does not get ready"
-        assert process.poll() is None, f"{peer.name} ended"
+            pass
+        assert time.monotonic() < deadline, f"{name} does not get ready"
+        assert process.poll() is None, f"{name} ended"
         time.sleep(0.1)
+
+
+@contextmanager
+def served(folder: Path, samples: Samples) -> Iterator[Peer]:
+    """`barograph run` over a store with the samples."""
+    filled(folder / "data", samples).close()
+    with running_server(folder) as server:
+        port = int(server.base_url.rpartition(":")[2])
+        yield Peer("", port, server.headers)
+
+
+Ask = Callable[[str, int, int], object]
 
 
 def measure(quick: bool, rounds: int) -> list[Figure]:
     samples = Samples(200 if quick else 2000)
     start, end = samples.range
     engine = PromqlEngine()
-    took: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         tell("promql: writing")
-        store = filled(folder / "store", samples)
-        stack.callback(store.close)
-        peers = [
-            stack.enter_context(running(n, folder)) for n in ("victoria-metrics", "prometheus")
-        ]
-        there = [peer for peer in peers if peer is not None]
-        for peer in there:
-            peer.fill(samples)
+        asked: dict[str, Ask] = {}
+        for title in ("", "sealed"):
+            store = filled(folder / f"store-{title}", samples)
+            stack.callback(store.close)
+            if title:
+                store.seal()
+            asked[title] = _in_process(engine, store)
+        (folder / "served").mkdir()
+        for program in ("victoria-metrics", "prometheus"):
+            peer = stack.enter_context(running(program, folder))
+            if peer is not None:
+                peer.fill(samples)
+                asked[program] = peer.ask
         time.sleep(2)  # until VictoriaMetrics shows what it was given
+        asked["HTTP"] = stack.enter_context(served(folder / "served", samples)).ask
+        took: dict[str, dict[str, list[float]]] = {}
         for i in range(rounds + 1):
             tell(f"promql: round {i} of {rounds}")
             for title, expr in QUERIES.items():
-                figures = took.setdefault(title, {})
-                began = time.perf_counter()
-                matrix = engine.range(store, expr, start, end, STEP_MS)
-                figures.setdefault("", []).append(1000 * (time.perf_counter() - began))
-                assert len(matrix)
-                for peer in there:
-                    began = time.perf_counter()
-                    peer.ask(expr, start, end)
-                    figures.setdefault(peer.name, []).append(1000 * (time.perf_counter() - began))
-    out = []
-    for title, by_name in took.items():
-        mine = by_name.pop("")[1:]  # the first round warms up
-        others = {name: values[1:] for name, values in by_name.items()}
-        peer_name = next(iter(others), "")
-        note = "; ".join(
-            f"{name} {statistics.median(values):.1f} ms"
-            for name, values in list(others.items())[1:]
-        )
-        wanted = 1.0 if peer_name == "victoria-metrics" and title != "one series" else None
-        out.append(
-            Figure(f"promql: {title}", "ms", mine, "less", 2.0 if title == "one series" else None,
-                   peer_name, others.get(peer_name, ()), wanted, note)
-        )  # fmt: skip
-    return out
+                times = SHORT_TIMES if title == "one series" else 1
+                for who, ask in asked.items():
+                    spent = []
+                    for k in range(times):
+                        earlier = i * times + k
+                        began = time.perf_counter()
+                        ask(expr, start - earlier, end - earlier)
+                        spent.append(1000 * (time.perf_counter() - began))
+                    if i:  # the first round warms up
+                        median = statistics.median(spent)
+                        took.setdefault(title, {}).setdefault(who, []).append(median)
+    return [
+        _figure(title, who, by_name) for who in ("", "sealed", "HTTP")
+        for title, by_name in took.items()
+    ]  # fmt: skip
+
+
+def _in_process(engine: PromqlEngine, store: SqliteStore) -> Ask:
+    def ask(expr: str, start: int, end: int) -> None:
+        assert len(engine.range(store, expr, start, end, STEP_MS))
+
+    return ask
+
+
+def _figure(title: str, who: str, took: dict[str, list[float]]) -> Figure:
+    peer, *others = [name for name in ("victoria-metrics", "prometheus") if name in took] or [""]
+    note = "; ".join(f"{name} {statistics.median(took[name]):.1f} ms" for name in others)
+    one = title == "one series"
+    return Figure(
+        f"promql: {title}" + (f", {who}" if who else ""), "ms", took[who], "less",
+        2.0 if one else None, peer, took.get(peer, ()),
+        1.0 if peer == "victoria-metrics" and not one else None, note,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

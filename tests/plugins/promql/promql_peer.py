@@ -78,6 +78,11 @@ class Prometheus:
         status, text = self._request("POST", "/api/v1/write", bytes(body), headers)
         assert status in (200, 204), text
 
+    def get(self, path: str, query: Sequence[tuple[str, str]]) -> tuple[int, Any]:
+        """Status and JSON of an answer below ``/api/v1``."""
+        status, text = self._request("GET", f"/api/v1/{path}?{urllib.parse.urlencode(query)}")
+        return status, json.loads(text)
+
     def instant(self, expr: str, t_ms: int) -> dict[str, Any]:
         """The answer's JSON, with ``status`` "success" or "error"."""
         return self._ask("/api/v1/query", {"query": expr, "time": f"{t_ms / 1000:.3f}"})

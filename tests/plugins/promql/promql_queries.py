@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 RANGE_FUNCTIONS = [
     "rate",
@@ -91,6 +92,12 @@ LABELS = [
 ]
 
 
+KEYWORD = re.compile(
+    r"\b(?:by|without|on|ignoring|group_left|group_right|bool|offset|and|or|unless|atan2"
+    rf"|start|end|topk|bottomk|quantile|count_values|{'|'.join(AGGREGATIONS)})\b(?=[ (])"
+)
+
+
 class Queries:
     """Random expressions, most of them sensible."""
 
@@ -98,6 +105,21 @@ class Queries:
         self._random = random.Random(seed)
 
     def expression(self, depth: int = 3) -> str:
+        """One of them, now and then in another hand."""
+        plain = self._plain(depth)
+        return self._restyled(plain) if self._random.random() < 0.15 else plain
+
+    def _restyled(self, text: str) -> str:
+        """Keywords in capitals, line feeds, tabs and comments; strings as they are."""
+        parts = re.split(r"""("[^"]*")""", text)
+        parts[::2] = [
+            re.sub(" ", lambda _: self._pick(" ", "\n", "\t", "  ", " # (\"\n"),
+                   KEYWORD.sub(lambda word: self._pick(word[0], word[0].upper()), part))
+            for part in parts[::2]
+        ]  # fmt: skip
+        return "".join(parts)
+
+    def _plain(self, depth: int) -> str:
         pick = self._random.random()
         if pick < 0.07:
             return self._scalar(depth)
@@ -118,16 +140,20 @@ class Queries:
         out = ""
         r = self._random.random()
         if r < 0.08:
-            out += f" offset {self._pick('1m', '-1m', '7m', '90s', '-10s', '20m', '1h')}"
+            away = self._pick("1m", "-1m", "7m", "90s", "-10s", "20m", "1h", "1m30s", "-500ms")
+            out += f" offset {away}"
         if 0.05 < r < 0.1:
-            out += f" @ {self._pick('start()', 'end()', 'AT', 'AT.5')}"
+            at = f" @ {self._pick('start()', 'end()', 'AT', 'AT.5', 'ATe0', '0x6a25f000')}"
+            out = self._pick(at + out, out + at)
         return out
 
     def _selector(self) -> str:
         return self._random.choice(SELECTOR_LIST)
 
     def _range(self) -> str:
-        return self._pick("30s", "1m", "2m", "5m", "5m", "10m", "15m", "1h", "20s", "75s")
+        return self._pick(
+            "30s", "1m", "2m", "5m", "5m", "10m", "15m", "1h", "20s", "75s", "1h30m", "2m500ms"
+        )
 
     def _matrix(self, depth: int) -> str:
         if depth > 0 and self._random.random() < 0.2:

@@ -38,7 +38,7 @@ _EVAL = re.compile(
     r"\s+to\s+(?P<end>\S+)\s+step\s+(?P<step>\S+))\s+(?P<expr>.+)"
 )
 _ITEM = re.compile(
-    r"(?P<value>_|stale|[+-]?(?:NaN|Inf|0x[0-9a-f]+|[0-9.]+(?:e[+-]?\d+)?))"
+    r"(?P<value>_|stale|[+-]?(?:NaN|Inf|[0-9.]+(?:e[+-]?\d+)?))"
     r"(?:(?P<step>[+-](?:[0-9.]+(?:e[+-]?\d+)?))?x(?P<times>\d+))?",
     re.IGNORECASE,
 )
@@ -220,7 +220,7 @@ def _sequence(text: str) -> list[float | None]:
         elif value == "stale":
             out += [STALE] * (times + 1)
         else:
-            first = float(int(value, 16)) if "0x" in value else float(value)
+            first = float(value)
             step = float(item["step"] or 0)
             out.append(first)
             for _ in range(times):

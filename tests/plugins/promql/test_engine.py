@@ -26,11 +26,12 @@ from barograph.answer import (
 from barograph.contracts import QueryEngine, Store
 from barograph.model import Batch, Labels, Metric
 from barograph.plugins import PluginManager
+from barograph.promql_text import MAX_LENGTH, MAX_NESTING
 from barograph.testing import check_query_engine
 from barograph_promql import Config, barograph_query_engines
 from barograph_promql.catalogue import FUNCTIONS
 from barograph_promql.engine import PromqlEngine
-from barograph_promql.parsing import AGGREGATIONS, MAX_DEPTH, MAX_LENGTH, MAX_NESTING
+from barograph_promql.parsing import AGGREGATIONS, MAX_DEPTH
 from barograph_sqlite.store import SqliteStore
 
 T = 1_700_000_000_000
@@ -81,6 +82,9 @@ class Late:
 
     def check(self, expr: str) -> None:
         self.engine.check(expr)
+
+    def format(self, expr: str) -> str:
+        return self.engine.format(expr)
 
     def instant(self, store: Store, expr: str, t_ms: int, **rest: Any) -> Answer:
         return self.engine.instant(store, expr, t_ms, **rest)
@@ -340,9 +344,15 @@ def test_a_failed_query_has_the_kind_of_the_api(store: SqliteStore) -> None:
 def test_far_times_are_empty_not_an_error(store: SqliteStore) -> None:
     fill(store)
     engine = PromqlEngine()
-    for expr in ("m @ 1e15", "m @ -1e15", "m offset 300y", "m offset -300y", "rate(m[300y])"):
+    for expr in ("m @ 1e15", "m @ -1e15", "m offset 290y", "m offset -290y", "rate(m[290y])"):
         answer = engine.instant(store, expr, T)
         assert isinstance(answer, Vector)
+
+
+@pytest.mark.parametrize("expr", ["m offset 300y", "m offset -300y", "rate(m[300y])"])
+def test_a_duration_that_64_bits_of_nanoseconds_cannot_hold_is_refused(expr: str) -> None:
+    with pytest.raises(QueryInvalid, match="duration out of range"):
+        PromqlEngine().check(expr)
 
 
 def test_late_samples_take_their_place(store: SqliteStore) -> None:

@@ -322,7 +322,9 @@ def test_a_number_reads_back_from_its_text(value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [("1", 1.0), ("+Inf", math.inf), ("inf", math.inf), ("-Infinity", -math.inf), (".5", 0.5),
-     ("5.", 5.0), ("1e3", 1000.0), ("0x1p-2", 0.25), ("1_0", None), ("", None), ("x", None),
+     ("5.", 5.0), ("1e3", 1000.0), ("0x1p-2", 0.25), ("1_0", 10.0), ("", None), ("x", None),
+     ("1__0", None), ("_1", None), ("1_", None), ("0x_1p4", 16.0), ("0x1_0p0", 16.0),
+     ("1_.5", None), ("1e1_0", 1e10), ("i_nf", None),
      (" 1", None), ("0x10", None), ("١", None), ("0x1p99999", None)],
 )  # fmt: skip
 def test_a_bound_is_read_as_go_reads_it(text: str, value: float | None) -> None:

@@ -29,6 +29,10 @@ class Config:
     max_samples: int = option(
         20_000_000, help="Samples that one query may read and make", minimum=1
     )
+    approximate: bool = option(
+        False, help="Whether rollup windows may stand for the raw samples of a range, where both "
+        "the step and the range are as long as a window"
+    )  # fmt: skip
     max_series: int = option(
         100_000, help="Series that one selector may find, and one operator may make", minimum=1
     )

@@ -6,12 +6,14 @@ Prometheus does; the mean is a running one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from barograph.answer import QueryFailed
-from barograph.model import NAME
+from barograph.promql_text import quoted
+from barograph_promql.labelsets import group_labels, grouped
 from barograph_promql.limits import Budget
 from barograph_promql.numbers import number_text
 from barograph_promql.over_time import interpolated
@@ -28,7 +30,7 @@ from barograph_promql.rows import (
     groups_of,
     members_of,
     present_in,
-    quoted,
+    text_of,
 )
 
 _MAX_K = 9_223_372_036_854_774_784.0
@@ -41,9 +43,12 @@ def aggregate(node: Aggregate, rows: Rows, param: Floats | str | None, budget: B
     if node.op in ("topk", "bottomk", "limitk"):
         assert isinstance(param, np.ndarray)
         return _extremes(node, rows, param)
+    if node.op == "limit_ratio":
+        assert isinstance(param, np.ndarray)
+        return _share(rows, param)
     if not len(rows):
         return empty(rows.there.shape[1])
-    labels, ids = groups_of([group_labels(node, one) for one in rows.labels])
+    labels, ids = grouped(rows.labels, node.labels, node.without)
     budget.spend(len(labels) * rows.there.shape[1])
     there = present_in(rows.there, ids, len(labels))
     with np.errstate(all="ignore"):
@@ -59,13 +64,6 @@ def aggregate(node: Aggregate, rows: Rows, param: Floats | str | None, budget: B
         else:
             values = _moments(node.op, rows, ids, len(labels), budget)
     return Rows(labels, values, there)
-
-
-def group_labels(node: Aggregate, labels: LabelSet) -> LabelSet:
-    """The labels of the group that a series belongs to."""
-    if node.without:
-        return tuple(pair for pair in labels if pair[0] not in node.labels and pair[0] != NAME)
-    return tuple(pair for pair in labels if pair[0] in node.labels)
 
 
 def _reduced(op: str, rows: Rows, ids: Ints, count: int) -> Floats:
@@ -163,7 +161,7 @@ def _extremes(node: Aggregate, rows: Rows, param: Floats) -> Rows:
     if not len(rows) or (param < 1).all():
         return empty(steps)
     wanted = np.minimum(param, len(rows)).astype(np.int64)
-    labels, ids = groups_of([group_labels(node, one) for one in rows.labels])
+    labels, ids = grouped(rows.labels, node.labels, node.without)
     order, offsets = members_of(ids, len(labels))
     kept = np.zeros(rows.there.shape, np.bool_)
     sequence: list[Ints] = []
@@ -174,7 +172,11 @@ def _extremes(node: Aggregate, rows: Rows, param: Floats) -> Rows:
             kept[members] = there & (np.cumsum(there, axis=0) <= wanted)
             sequence.append(members)
             continue
-        ranking = _ranking(-values if node.op == "topk" else values, there)
+        keys = -values if node.op == "topk" else values
+        near = _near_top(keys, there, int(wanted.max()))
+        if near is not None:
+            members, keys, there = members[near], keys[near], there[near]
+        ranking = _ranking(keys, there)
         rank = np.empty_like(ranking)
         np.put_along_axis(rank, ranking, np.arange(len(members))[None, :], axis=1)
         kept[members] = there & np.less(rank.T, wanted)
@@ -182,6 +184,31 @@ def _extremes(node: Aggregate, rows: Rows, param: Floats) -> Rows:
             sequence.append(members[ranking[0]])
     chosen = Rows(rows.labels, rows.values, kept)
     return (chosen.take(np.concatenate(sequence)) if steps == 1 else chosen).present()
+
+
+def _near_top(keys: Floats, there: Bools, k: int) -> Ints | None:
+    """The rows that are among the ``k`` least at any step, or equal to the last of them; ``None``
+    if few would be left out, or values are missing."""
+    if len(keys) < 8 * max(k, 8) or k < 1 or not there.all() or np.isnan(keys).any():
+        return None
+    bound = np.partition(keys, k - 1, axis=0)[k - 1]
+    near: Ints = np.flatnonzero((keys <= bound).any(axis=1))
+    return near
+
+
+def _share(rows: Rows, ratio: Floats) -> Rows:
+    """limit_ratio: about so large a share of the series, chosen by a hash of their labels; those of
+    ``r - 1`` are the ones that ``r`` leaves out."""
+    if np.isnan(ratio).any():
+        raise QueryFailed("Ratio value is NaN")
+    ratio = np.clip(ratio, -1, 1)
+    digests = [
+        hashlib.blake2b(text_of(one).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for one in rows.labels
+    ]
+    place = np.frombuffer(b"".join(digests), ">u8").astype(np.float64)[:, None] / 2.0**64
+    chosen = np.where(ratio >= 0, place < ratio, place >= 1 + ratio)
+    return rows.masked(rows.there & chosen)
 
 
 def _ranking(values: Floats, there: Bools) -> Ints:
@@ -209,7 +236,8 @@ def _count_values(node: Aggregate, rows: Rows, name: str, budget: Budget) -> Row
         if n % 4096 == 0:
             budget.check()
         i, text = divmod(at, len(texts))
-        keys.append(group_labels(keyed, changed(rows.labels[i], {name: texts[text]})))
+        grown = changed(rows.labels[i], {name: texts[text]})
+        keys.append(group_labels(grown, keyed.labels, keyed.without))
     labels, ids = groups_of(keys)
     budget.series(len(labels))
     budget.spend(len(labels) * steps)

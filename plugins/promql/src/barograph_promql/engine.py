@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,12 @@ import numpy as np
 from barograph.answer import Answer, Matrix, QueryInvalid, Scalar, String, Vector
 from barograph.clock import Clock, SystemClock
 from barograph.contracts import Store
+from barograph.explanation import Explanation
 from barograph.model import Labels
 from barograph_promql import plan
 from barograph_promql.evaluation import Evaluator
+from barograph_promql.formatting import formatted
+from barograph_promql.labelsets import LabelBook
 from barograph_promql.limits import Budget
 from barograph_promql.parsing import parse
 from barograph_promql.rows import Rows, Samples, unique_per_step
@@ -21,13 +25,14 @@ from barograph_promql.selection import Reader, Steps, Windows, dense
 
 if TYPE_CHECKING:
     from barograph_promql import Config
+    from barograph_promql.explaining import Trace
 
 MAX_TIME_MS = 2**53
 """Times are refused beyond this, where milliseconds are no longer exact as a float."""
 
 
 class PromqlEngine:
-    """Evaluates PromQL as Prometheus 2.42 does. Holds no data; one may serve many threads."""
+    """Evaluates PromQL as Prometheus 2.42 does. Holds no samples; one may serve many threads."""
 
     name = "promql"
 
@@ -36,23 +41,35 @@ class PromqlEngine:
 
         self.config = config or Options()
         self._clock = clock or SystemClock()
+        self._book = LabelBook()
         self._places = threading.BoundedSemaphore(self.config.concurrency)
 
     def check(self, expr: str) -> None:
         """Raises QueryInvalid with what is wrong."""
         parse(expr)
 
+    def format(self, expr: str) -> str:
+        """``expr`` as Prometheus lays it out. Raises QueryInvalid."""
+        return formatted(expr)
+
     def instant(
         self, store: Store, expr: str, t_ms: int, *, cancelled: Callable[[], bool] | None = None
     ) -> Answer:
         """The value of ``expr`` at ``t_ms``; of a range vector its samples."""
-        node = parse(expr)
+        return self._instant(store, expr, t_ms, cancelled, None)
+
+    def _instant(
+        self, store: Store, expr: str, t_ms: int, cancelled: Callable[[], bool] | None,
+        trace: Trace | None,
+    ) -> Answer:  # fmt: skip
+        with _stage(trace, "parse"):
+            node = parse(expr)
         _check_time(t_ms)
         if isinstance(node, plan.Text):
             return String(t_ms, node.value)
         budget = self._budget(cancelled)
-        with budget.turn(self._places):
-            evaluator = self._evaluator(store, Steps(t_ms, t_ms), budget)
+        with self._turn(budget, trace), _stage(trace, "evaluate"):
+            evaluator = self._evaluator(store, Steps(t_ms, t_ms), budget, trace)
             at = np.array([t_ms], np.int64)
             if node.kind == "scalar":
                 return Scalar(t_ms, float(evaluator.scalar(node, at)[0]))
@@ -66,7 +83,32 @@ class PromqlEngine:
         cancelled: Callable[[], bool] | None = None,
     ) -> Matrix:  # fmt: skip
         """The values of ``expr`` at start, start + step, ... up to end (inclusive)."""
-        node = parse(expr)
+        return self._range(store, expr, start_ms, end_ms, step_ms, cancelled, None)
+
+    def explain(
+        self, store: Store, expr: str, start_ms: int, end_ms: int, step_ms: int, *,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Explanation:  # fmt: skip
+        """Evaluate over the range (``step_ms`` 0: at ``end_ms`` only), and tell what that did."""
+        from barograph_promql.explaining import Trace
+
+        trace = Trace()
+        answer: Answer
+        if step_ms == 0:
+            answer = self._instant(store, expr, end_ms, cancelled, trace)
+        else:
+            answer = self._range(store, expr, start_ms, end_ms, step_ms, cancelled, trace)
+        node = trace.root.parts[0] if trace.root.parts else trace.root
+        return Explanation(
+            expr, start_ms, end_ms, step_ms, answer, node, trace.reads, trace.seconds()
+        )
+
+    def _range(
+        self, store: Store, expr: str, start_ms: int, end_ms: int, step_ms: int,
+        cancelled: Callable[[], bool] | None, trace: Trace | None,
+    ) -> Matrix:  # fmt: skip
+        with _stage(trace, "parse"):
+            node = parse(expr)
         for t_ms in (start_ms, end_ms):
             _check_time(t_ms)
         if step_ms <= 0:
@@ -82,8 +124,8 @@ class PromqlEngine:
         budget = self._budget(cancelled)
         budget.spend((end_ms - start_ms) // step_ms + 1)
         at = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
-        with budget.turn(self._places):
-            evaluator = self._evaluator(store, Steps(start_ms, end_ms), budget)
+        with self._turn(budget, trace), _stage(trace, "evaluate"):
+            evaluator = self._evaluator(store, Steps(start_ms, end_ms), budget, trace)
             if node.kind == "scalar":
                 values = evaluator.scalar(node, at)[None, :]
                 rows = Rows([()], values, np.ones(values.shape, np.bool_))
@@ -98,11 +140,31 @@ class PromqlEngine:
             self._clock, float(config.timeout), config.max_samples, config.max_series, cancelled
         )
 
-    def _evaluator(self, store: Store, steps: Steps, budget: Budget) -> Evaluator:
+    @contextmanager
+    def _turn(self, budget: Budget, trace: Trace | None) -> Iterator[None]:
+        with ExitStack() as stack:
+            with _stage(trace, "wait"):
+                stack.enter_context(budget.turn(self._places))
+            yield
+
+    def _evaluator(
+        self, store: Store, steps: Steps, budget: Budget, trace: Trace | None
+    ) -> Evaluator:
         lookback, subquery = self.config.lookback, self.config.subquery_step
-        return Evaluator(
-            Reader(store, budget), budget, steps, round(lookback * 1000), round(subquery * 1000)
-        )
+        reader = Reader(store, budget, self._book, trace)
+        given = reader, budget, steps, round(lookback * 1000), round(subquery * 1000)
+        approximate = self.config.approximate
+        if trace is None:
+            return Evaluator(*given, approximate)
+        from barograph_promql.explaining import TracedEvaluator
+
+        traced = TracedEvaluator(*given, approximate)
+        traced.trace = trace
+        return traced
+
+
+def _stage(trace: Trace | None, name: str) -> AbstractContextManager[None]:
+    return nullcontext() if trace is None else trace.stage(name)
 
 
 def _check_time(t_ms: int) -> None:

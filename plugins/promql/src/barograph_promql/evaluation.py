@@ -17,6 +17,7 @@ from barograph_promql.limits import Budget
 from barograph_promql.matching import combine, operate
 from barograph_promql.plan import Node
 from barograph_promql.range_functions import RANGE_FUNCTIONS, apply
+from barograph_promql.rolled import COLUMNS, LAST, WITH_RANGE, side_by_side
 from barograph_promql.rows import (
     Bools,
     Floats,
@@ -39,13 +40,15 @@ class Evaluator:
     """
 
     def __init__(
-        self, reader: Reader, budget: Budget, steps: Steps, lookback_ms: int, subquery_ms: int
-    ) -> None:
+        self, reader: Reader, budget: Budget, steps: Steps, lookback_ms: int, subquery_ms: int,
+        approximate: bool = False,
+    ) -> None:  # fmt: skip
         self._reader = reader
         self._budget = budget
         self._steps = steps
         self._lookback_ms = lookback_ms
         self._subquery_ms = subquery_ms
+        self._approximate = approximate
 
     def vector(self, node: Node, at: Ints) -> Rows:
         """An instant vector."""
@@ -90,7 +93,11 @@ class Evaluator:
             selector = node.selector
             end = self._times(selector.at, selector.offset_ms, at)
             start = end - node.range_ms
-            found = self._reader.samples(selector.matchers, int(start[0]), int(end[-1]))
+            asked = selector.matchers, int(start[0]), int(end[-1])
+            if self._reader.aged(int(start[0])):
+                found = self._reader.rolled(*asked, LAST).samples
+            else:
+                found = self._reader.samples(*asked)
             return Windows(fresh(found), start, end)
         assert isinstance(node, plan.Subquery), node
         end = self._times(node.at, node.offset_ms, at)
@@ -116,6 +123,13 @@ class Evaluator:
 
     def _select(self, node: plan.Selector, at: Ints, *, times: bool = False) -> Rows:
         when = self._times(node.at, node.offset_ms, at)
+        if self._reader.aged(int(when[0]) - self._lookback_ms):
+            rolled = self._reader.rolled(
+                node.matchers, int(when[0]) - self._lookback_ms, int(when[-1]), LAST,
+                hold_ms=self._lookback_ms,
+            )  # fmt: skip
+            self._budget.spend(len(rolled.samples.labels) * len(at))
+            return newest(rolled.samples, when, self._lookback_ms, times=times)
         found = self._reader.samples(node.matchers, int(when[0]) - self._lookback_ms, int(when[-1]))
         self._budget.spend(len(found.labels) * len(at))
         return newest(found, when, self._lookback_ms, times=times)
@@ -208,14 +222,83 @@ class Evaluator:
             return self._absent(args[0], ~found.filled())
         if name == "histogram_quantile":
             q = self.scalar(args[0], at)
-            rows = histogram_quantile(q, self.vector(args[1], at), self._budget)
-            return unique_per_step(rows)
+            return histogram_quantile(q, self.vector(args[1], at), self._budget)
         return self._relabelled(name, args, at)
 
     def _over_range(self, name: str, args: Sequence[Node], at: Ints) -> Rows:
         place = RANGE_FUNCTIONS[name].matrix
         scalars = [self.scalar(arg, at) for i, arg in enumerate(args) if i != place]
+        selector = args[place]
+        if isinstance(selector, plan.RangeSelector):
+            rows = self._over_rolled(name, selector, at, scalars)
+            if rows is not None:
+                return rows
         return apply(name, self.matrix(args[place], at), at, scalars, self._budget)
+
+    def _over_rolled(
+        self, name: str, node: plan.RangeSelector, at: Ints, scalars: list[Floats]
+    ) -> Rows | None:
+        """A function over windows of which some are rollups; ``None`` if none are to be."""
+        end = self._times(node.selector.at, node.selector.offset_ms, at)
+        level = self._level(name, node.range_ms, end)
+        if not level and not self._reader.aged(int(end[0]) - node.range_ms):
+            return None
+        if name == "avg_over_time":
+            total = self._rolled(("sum", "sum_over_time"), name, node, end, at, scalars, level)
+            count = self._rolled(("count", "sum_over_time"), name, node, end, at, scalars, level)
+            # Of the same windows: the rows are the same.
+            with np.errstate(all="ignore"):
+                return Rows(total.labels, total.values / count.values, total.there)
+        use = COLUMNS.get(name, (LAST, name))
+        return self._rolled(use, name, node, end, at, scalars, level)
+
+    def _level(self, name: str, range_ms: int, end: Ints) -> int:
+        """The level that may stand for raw samples that there are, 0 for none."""
+        if not self._approximate or (name not in COLUMNS and name != "avg_over_time"):
+            return 0
+        step = int(end[1] - end[0]) if len(end) > 1 else range_ms
+        enough = 2 if name in ("increase", "rate") else 1
+        fits = [one for one in self._reader.levels if one <= step and enough * one <= range_ms]
+        return max(fits, default=0)
+
+    def _nested(self, name: str, range_ms: int, end: Ints) -> int:
+        """The coarsest level whose windows all ranges are made of, 0 for none."""
+        if name not in COLUMNS and name != "avg_over_time":
+            return 0
+        bounds = [range_ms, *end[:2].tolist()]  # the steps are even: so are all if these are
+        enough = 2 if name in ("increase", "rate") else 1
+        fits = [
+            one for one in self._reader.levels
+            if not any(bound % one for bound in bounds) and enough * one <= range_ms
+        ]  # fmt: skip
+        return max(fits, default=0)
+
+    def _rolled(
+        self, use: tuple[str, str], name: str, node: plan.RangeSelector, end: Ints, at: Ints,
+        scalars: list[Floats], level: int,
+    ) -> Rows:  # fmt: skip
+        column, function = use
+        first, last = int(end[0]) - node.range_ms, int(end[-1])
+        found = self._reader.rolled(
+            node.selector.matchers, first, last, column, level_ms=level,
+            nested_ms=self._nested(name, node.range_ms, end),
+        )  # fmt: skip
+        samples = fresh(found.samples)
+        # A range shorter than a window (than two, for what needs two samples) is widened to it.
+        width = max(node.range_ms, RANGE_FUNCTIONS[function].needs * found.level_ms)
+        old = (end - node.range_ms < self._reader.dropped_until) & (width > node.range_ms)
+        parts = []
+        for steps, range_ms in ((~old, node.range_ms), (old, width)):
+            some = np.flatnonzero(steps)
+            if not len(some):
+                continue
+            windows = Windows(samples, end[some] - range_ms, end[some])
+            given = [scalar[some] for scalar in scalars]
+            rows = apply(function, windows, at[some], given, self._budget)
+            if name in WITH_RANGE and range_ms > node.range_ms:
+                rows = rows.valued(rows.values * (node.range_ms / range_ms))
+            parts.append((some, rows))
+        return side_by_side(parts, len(at))
 
     def _elementwise(self, name: str, args: Sequence[Node], at: Ints) -> Rows:
         if args:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from barograph.model import NAME
 from barograph_promql.limits import Budget
 from barograph_promql.numbers import number_of
-from barograph_promql.rows import Bools, Floats, Ints, LabelSet, Rows, empty, label
+from barograph_promql.rows import (
+    Bools,
+    Floats,
+    Ints,
+    LabelSet,
+    Rows,
+    empty,
+    label,
+    nameless,
+    unique_per_step,
+)
 
 BUCKET = "le"
 
@@ -19,7 +28,7 @@ def histogram_quantile(q: Floats, rows: Rows, budget: Budget) -> Rows:
     for i, labels in enumerate(rows.labels):
         bound = number_of(label(labels, BUCKET))
         if bound is not None:
-            rest = tuple(pair for pair in labels if pair[0] not in (NAME, BUCKET))
+            rest = tuple(pair for pair in labels if pair[0] != BUCKET)
             members.setdefault(rest, []).append((bound, i))
     if not members:
         return empty(steps)
@@ -34,7 +43,8 @@ def histogram_quantile(q: Floats, rows: Rows, budget: Budget) -> Rows:
         there[group] = present.any(axis=0)
         for columns, kept in _by_presence(present):
             values[group, columns] = _quantiles(q[columns], bounds[kept], counts[kept][:, columns])
-    return Rows(list(members), values, there).present()
+    # Two metrics are two histograms, whose results must differ in more than the name.
+    return unique_per_step(nameless(Rows(list(members), values, there)).present())
 
 
 def _by_presence(present: Bools) -> list[tuple[Ints, Bools]]:

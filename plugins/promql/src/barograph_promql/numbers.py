@@ -10,6 +10,10 @@ _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _HEX = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+", re.ASCII)
 _SPECIAL = re.compile(r"nan|[+-]?inf(?:inity)?", re.ASCII | re.IGNORECASE)
 
+_UNDERSCORE = re.compile(
+    r"(?<=\d)_(?=\d)|(?<=^0[xX])_(?=[0-9a-fA-F])|(?<=^[+-]0[xX])_(?=[0-9a-fA-F])", re.ASCII
+)
+
 
 def number_text(value: float) -> str:
     """The shortest digits that read back as ``value``, without an exponent."""
@@ -24,7 +28,11 @@ def number_text(value: float) -> str:
 
 
 def number_of(text: str) -> float | None:
-    """The number that ``text`` is, e.g. the bound of a bucket; ``None`` if it is none."""
+    """The number that ``text`` is, e.g. the bound of a bucket; ``None`` if it is none.
+
+    An underscore may stand between digits, and after ``0x``.
+    """
+    text = _UNDERSCORE.sub("", text)
     if _DECIMAL.fullmatch(text) or _SPECIAL.fullmatch(text):
         return float(text)
     if _HEX.fullmatch(text):

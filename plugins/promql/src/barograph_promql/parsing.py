@@ -1,58 +1,34 @@
 """From text to a plan: the parser library, and what it leaves to us.
 
-The library parses and checks types. Before it sees the text: what nests too deep is refused, for
-its parser recurses, and a thread's stack is finite. Regular expressions, which it reads with
-another engine than RE2, and times after ``@``, of which it keeps only those after 1970, are
-replaced by stand-ins, and put back into the plan. Raw strings, in which it looks for escapes, are
-quoted; numbers are written the way it reads them.
+The library parses and checks types, of the text that ``barograph.promql_text`` makes for it.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-import attrs
 import promql_parser as pp
 
 from barograph.answer import QueryInvalid
 from barograph.model import NAME, Matcher, MatchOp
+from barograph.promql_place import placed
+from barograph.promql_text import Masked, mask
 from barograph_promql import plan
 from barograph_promql.catalogue import FUNCTIONS
 from barograph_promql.patterns import compiled, matches_empty
 from barograph_promql.plan import Card, Kind, Matching, Node
-from barograph_promql.rows import quoted
-
-MAX_LENGTH = 65_536
-"""Characters of an expression."""
-
-MAX_NESTING = 1000
-"""Operators and brackets of an expression; the parser's stack holds some four times as many."""
 
 MAX_DEPTH = 120
 """Operands within operands; a chain such as ``a or b or c`` counts once."""
 
-_TOKEN = re.compile(
-    r"""(?P<comment>\#[^\n]*)
-    |(?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`[^`]*`)
-    |(?P<regex>=~|!~)
-    |(?P<at>@[\s]*(?P<time>[+-]?\s*(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?
-        |nan\b|inf\b))(?![\w.:]))
-    |(?P<bound>@\s*(?:start|end)\b)
-    |(?P<nesting>[(\[{]|[-+*/%^<>]|[=!]=?|\b(?:and|or|unless|atan2|offset|bool)\b)
-    |(?P<number>(?:\d+\.?\d*|\.\d+)e[+-]?\d+(?![\w.]))
-    |(?P<word>[\w:.]+)
-    |(?P<space>\s+)
-    |(?P<other>.)""",
-    re.VERBOSE | re.DOTALL | re.ASCII | re.IGNORECASE,
-)
-_STAND_IN = "barograph.{0}|.+"
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-_MAX_TIME_S = 2.0**63
+_MAX_DURATION_MS = 2**63 // 1_000_000  # 292 years
 
 _registering = threading.Lock()
 _registered = False
@@ -61,10 +37,26 @@ _registered = False
 @functools.lru_cache(512)
 def parse(text: str) -> Node:
     """The plan of an expression. Raises QueryInvalid."""
+    masked = mask(text)
+    with _refusing():
+        return _Converter(masked).convert(tree_of(masked), 0)
+
+
+def tree_of(masked: Masked) -> Any:
+    """The library's tree, with stand-ins. Raises QueryInvalid."""
     _register()
-    masked = _mask(text)
+    with _refusing():
+        try:
+            return pp.parse(masked.text)
+        except ValueError as error:
+            raise QueryInvalid(placed(masked.given, str(error))) from None
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What the library raises as QueryInvalid."""
     try:
-        return _Converter(masked).convert(pp.parse(masked.text), 0)
+        yield
     except QueryInvalid:
         raise
     except (ValueError, OverflowError) as error:
@@ -73,75 +65,6 @@ def parse(text: str) -> Node:
         if type(error).__name__ != "PanicException":
             raise
         raise QueryInvalid(f"parse error: the parser gave up: {error}") from None
-
-
-@attrs.frozen
-class _Masked:
-    """The text for the library, with the stand-ins' meanings."""
-
-    text: str
-    patterns: list[str]
-    times: list[int]
-
-
-def _mask(text: str) -> _Masked:
-    if len(text) > MAX_LENGTH:
-        raise QueryInvalid(f"the expression has more than {MAX_LENGTH:,} characters")
-    out: list[str] = []
-    patterns: list[str] = []
-    times: list[int] = []
-    nesting = 0
-    after_regex = False
-    for token in _TOKEN.finditer(text):
-        kind, part = token.lastgroup, token[0]
-        if kind == "string" and part.startswith("`"):
-            part = quoted(part[1:-1])
-        if token["at"] is not None:
-            times.append(_time(re.sub(r"\s", "", token["time"])))
-            part = f"@ {len(times) - 1}"
-        elif kind == "string" and after_regex:
-            patterns.append(_unquoted(part))
-            part = f'"{_STAND_IN.format(len(patterns) - 1)}"'
-        elif kind == "nesting":
-            nesting += 1
-        elif kind == "number":
-            part = _number(part)
-        elif part == "@":
-            raise QueryInvalid("parse error: expected a time in seconds, start() or end() after @")
-        if kind not in ("space", "comment"):
-            after_regex = kind == "regex"
-        out.append(part)
-    if nesting > MAX_NESTING:
-        raise QueryInvalid(f"the expression has more than {MAX_NESTING:,} operators and brackets")
-    return _Masked("".join(out), patterns, times)
-
-
-def _unquoted(literal: str) -> str:
-    try:
-        tree: Any = pp.parse(literal)
-        return str(tree.val)
-    except ValueError as error:
-        raise QueryInvalid(f"parse error: {error}") from None
-
-
-def _number(text: str) -> str:
-    """A number with an exponent, as the library reads it: without zeros in front."""
-    value = float(text)
-    if math.isinf(value):
-        raise QueryInvalid(f"parse error: error parsing number: {text}: value out of range")
-    return repr(value)
-
-
-def _time(text: str) -> int:
-    """Seconds as written after ``@``, in ms."""
-    digits = text.lstrip("+-")
-    seconds = float(int(digits, 16)) if digits[:2] in ("0x", "0X") else float(digits)
-    if text.startswith("-"):
-        seconds = -seconds
-    if not abs(seconds) < _MAX_TIME_S:
-        raise QueryInvalid(f"parse error: timestamp out of bounds for @ modifier: {seconds}")
-    ms = math.copysign(math.floor(abs(seconds) * 1000 + 0.5), seconds)
-    return max(-(2**62), min(2**62, int(ms)))
 
 
 def _register() -> None:
@@ -161,7 +84,7 @@ def _register() -> None:
 class _Converter:
     """The library's tree to ours. Recursive, but along the left side of a chain of operators."""
 
-    def __init__(self, masked: _Masked) -> None:
+    def __init__(self, masked: Masked) -> None:
         self._masked = masked
 
     def convert(self, tree: Any, depth: int) -> Node:
@@ -208,8 +131,7 @@ class _Converter:
             return Matcher(matcher.name, MatchOp.EQUAL, matcher.value)
         if matcher.op == pp.MatchOp.NotEqual:
             return Matcher(matcher.name, MatchOp.NOT_EQUAL, matcher.value)
-        number = int(matcher.value.removeprefix("barograph.").partition("|")[0])
-        pattern = self._masked.patterns[number]
+        pattern = self._masked.pattern(matcher.value)
         compiled(pattern)
         op = MatchOp.REGEX if matcher.op == pp.MatchOp.Re else MatchOp.NOT_REGEX
         return Matcher(matcher.name, op, pattern)
@@ -256,7 +178,7 @@ class _Converter:
 
 AGGREGATIONS = frozenset(
     ("sum", "avg", "min", "max", "count", "group", "stddev", "stdvar", "topk", "bottomk",
-     "limitk", "quantile", "count_values")
+     "limitk", "limit_ratio", "quantile", "count_values")
 )  # fmt: skip
 
 
@@ -293,7 +215,12 @@ def _kind(theirs: Any) -> Kind:
 
 
 def _ms(duration: timedelta | None) -> int:
-    return 0 if duration is None else duration // timedelta(milliseconds=1)
+    if duration is None:
+        return 0
+    ms = duration // timedelta(milliseconds=1)
+    if abs(ms) > _MAX_DURATION_MS:
+        raise QueryInvalid("parse error: duration out of range")
+    return ms
 
 
 def is_label_name(text: str) -> bool:

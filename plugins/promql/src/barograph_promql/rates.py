@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from barograph.answer import QueryFailed
+from barograph_promql.numbers import number_text
 from barograph_promql.over_time import KahanSum, in_turn, kahan_sum, one_by_one
 from barograph_promql.rows import Bools, Floats, Ints
 
@@ -27,11 +28,22 @@ def extrapolated(
     first, last = v[low], v[high - 1]
     result = last - first
     if counter:
-        result = _without_resets(v, low, high, result)
-    to_start = (t[low] - start) / 1000
-    to_end = (end - t[high - 1]) / 1000
-    sampled = (t[high - 1] - t[low]) / 1000
-    interval = sampled / (high - low - 1)
+        result = without_resets(v, low, high, result)
+    return stretched(
+        result, first, t[low], t[high - 1], high - low, start, end,
+        counter=counter, per_second_of_ms=per_second_of_ms,
+    )  # fmt: skip
+
+
+def stretched(
+    result: Floats, first: Floats, t_first: Ints, t_last: Ints, count: Ints, start: Ints, end: Ints,
+    *, counter: bool, per_second_of_ms: int = 0,
+) -> Floats:  # fmt: skip
+    """``extrapolated`` of a change from the ``first`` value to the last of ``count`` samples."""
+    to_start = (t_first - start) / 1000
+    to_end = (end - t_last) / 1000
+    sampled = (t_last - t_first) / 1000
+    interval = sampled / (count - 1)
     if counter:
         to_zero = sampled * (first / result)
         nearer = (result > 0) & (first >= 0) & (to_zero < to_start)
@@ -45,7 +57,7 @@ def extrapolated(
     return result * factor
 
 
-def _without_resets(v: Floats, low: Ints, high: Ints, result: Floats) -> Floats:
+def without_resets(v: Floats, low: Ints, high: Ints, result: Floats) -> Floats:
     """Add what a counter had reached before each of its resets in the window."""
     a, b = int(low.min(initial=len(v))), int(high.max(initial=0))
     at = np.flatnonzero(v[a + 1 : b] < v[a : b - 1]) + a + 1
@@ -147,6 +159,10 @@ def _line_of(x: Floats, y: Floats) -> tuple[float, float]:
     return float(slope[0]), float(intercept[0])
 
 
+def _fixed(value: float) -> str:
+    return f"{value:f}" if np.isfinite(value) else number_text(value)
+
+
 def smoothed(v: Floats, low: Ints, high: Ints, level: Floats, trend: Floats) -> Floats:
     """holt_winters: double exponential smoothing, factors float64[C]."""
     for name, factor in (("smoothing", level), ("trend", trend)):
@@ -154,7 +170,7 @@ def smoothed(v: Floats, low: Ints, high: Ints, level: Floats, trend: Floats) -> 
         if bad.any():
             raise QueryFailed(
                 f"invalid {name} factor. Expected: 0 < {name[0]}f < 1, got: "
-                f"{factor[np.argmax(bad)]:f}"
+                f"{_fixed(float(factor[np.argmax(bad)]))}"
             )
     count = len(low)
     before, now, slope = np.zeros(count), v[low], np.zeros(count)

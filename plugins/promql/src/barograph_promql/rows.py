@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from barograph.answer import QueryFailed
-from barograph.model import NAME
+from barograph.columns import Columns
+from barograph.promql_text import quoted as quoted
+from barograph_promql.labelsets import LabelSet as LabelSet
+from barograph_promql.labelsets import are_distinct, without_names
+from barograph_promql.labelsets import without_name as without_name
 
-LabelSet = tuple[tuple[str, str], ...]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -59,16 +62,43 @@ class Rows:
 
 @attrs.frozen(eq=False)
 class Samples:
-    """Samples of S series, one after another: series i owns ``offsets[i]:offsets[i+1]``."""
+    """Samples of S series, one after another: series i owns ``offsets[i]:offsets[i+1]``.
+
+    Given as they are, or as ``columns``.
+    """
 
     labels: list[LabelSet]
     offsets: Ints
-    t_ms: Ints
-    values: Floats
+    _t_ms: Ints | None = None
+    _values: Floats | None = None
+    columns: Columns | None = None
+
+    @property
+    def t_ms(self) -> Ints:
+        """int64[N]."""
+        if self._t_ms is not None:
+            return self._t_ms
+        assert self.columns is not None
+        return self.columns.t_ms
+
+    @property
+    def values(self) -> Floats:
+        """float64[N]."""
+        if self._values is not None:
+            return self._values
+        assert self.columns is not None
+        return self.columns.values
+
+    @property
+    def grid(self) -> Floats | None:
+        """float64[n, S]: the values as a row for each time, where they were read so."""
+        return None if self.columns is None else self.columns.grid
 
     @functools.cached_property
     def shared(self) -> Ints | None:
         """The times of every series, int64[n], if all have the same, as those of one source."""
+        if self.columns is not None and self.columns.times is not None:
+            return self.columns.times
         count = len(self.labels)
         lengths = np.diff(self.offsets)
         if count == 0 or lengths[0] == 0 or (lengths != lengths[0]).any():
@@ -81,12 +111,8 @@ def empty(steps: int) -> Rows:
     return Rows([], np.empty((0, steps)), np.empty((0, steps), np.bool_))
 
 
-def without_name(labels: LabelSet) -> LabelSet:
-    return tuple(pair for pair in labels if pair[0] != NAME)
-
-
 def nameless(rows: Rows) -> Rows:
-    return Rows([without_name(one) for one in rows.labels], rows.values, rows.there)
+    return Rows(without_names(rows.labels), rows.values, rows.there)
 
 
 def label(labels: LabelSet, name: str) -> str:
@@ -137,7 +163,7 @@ def unique_per_step(rows: Rows) -> Rows:
     def overlapping() -> None:
         raise QueryFailed(SAME_LABELS)
 
-    return joined(rows, rows.labels, overlapping)
+    return rows if are_distinct(rows.labels) else joined(rows, rows.labels, overlapping)
 
 
 def joined(rows: Rows, keys: Sequence[object], overlapping: Callable[[], None]) -> Rows:
@@ -159,7 +185,7 @@ def joined(rows: Rows, keys: Sequence[object], overlapping: Callable[[], None]) 
 
 def unique(rows: Rows) -> Rows:
     """Raises QueryFailed if two rows have the same labels, at whatever steps."""
-    if len(set(rows.labels)) != len(rows):
+    if not are_distinct(rows.labels):
         raise QueryFailed(SAME_LABELS)
     return rows
 
@@ -168,8 +194,3 @@ def text_of(labels: LabelSet) -> str:
     """Labels as Prometheus writes them in an error: ``{__name__="a", b="c"}``."""
     inner = ", ".join(f"{name}={quoted(value)}" for name, value in labels)
     return f"{{{inner}}}"
-
-
-def quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

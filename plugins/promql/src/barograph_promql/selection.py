@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import numpy as np
 
+from barograph.columns import Columns, read_columns
 from barograph.contracts import Store
-from barograph.model import STALE_NAN_BITS, Matcher, Series
+from barograph.explanation import ReadStage
+from barograph.model import STALE_NAN_BITS, Column, Matcher, Series
+from barograph_promql.labelsets import LabelBook
 from barograph_promql.limits import Budget
 from barograph_promql.patterns import pushed_down, remaining
-from barograph_promql.rows import Bools, Ints, LabelSet, Rows, Samples
+from barograph_promql.rolled import Level, stand_in
+from barograph_promql.rows import Bools, Floats, Ints, Rows, Samples
 
-READ_SERIES = 512
-"""Series read at once; the budget is asked between."""
+if TYPE_CHECKING:
+    from barograph_promql.explaining import Trace
 
 BLOCK_CELLS = 16_384
 """Cells (a series at a step) that are worked on at once."""
@@ -23,13 +28,27 @@ BLOCK_CELLS = 16_384
 _FAR = 2**61
 
 
+@attrs.frozen(eq=False)
+class Rolled:
+    """Samples, some of them in the place of windows; ``level_ms``: the coarsest, 0 for none."""
+
+    samples: Samples
+    level_ms: int
+
+
 class Reader:
     """Reads a store for one query; what two selectors share is read once."""
 
-    def __init__(self, store: Store, budget: Budget) -> None:
+    def __init__(
+        self, store: Store, budget: Budget, book: LabelBook, trace: Trace | None = None
+    ) -> None:
         self._store = store
+        self._trace = trace
+        self._book = book
         self._budget = budget
         self._read: dict[tuple[tuple[Matcher, ...], int, int], Samples] = {}
+        self._rolled: dict[tuple[tuple[Matcher, ...], int, int, str, int, int, int], Rolled] = {}
+        self._levels: list[int] | None = None
 
     def samples(self, matchers: Sequence[Matcher], t_min: int, t_max: int) -> Samples:
         """All samples with t_min <= t <= t_max, staleness markers too, series by labels."""
@@ -40,26 +59,135 @@ class Reader:
         return self._read[key]
 
     def _load(self, matchers: Sequence[Matcher], t_min: int, t_max: int) -> Samples:
+        began = time.perf_counter()
         found = self._series(matchers, t_min, t_max)
-        labels: list[LabelSet] = []
-        lengths: list[int] = []
-        times: list[Ints] = []
-        values = []
-        for first in range(0, len(found), READ_SERIES):
-            part = found[first : first + READ_SERIES]
-            columns = self._store.read([series.ref for series in part], t_min, t_max)
-            self._budget.spend(sum(len(column) for column in columns))
-            for series, column in zip(part, columns, strict=True):
-                if len(column):
-                    labels.append(series.labels.pairs)
-                    lengths.append(len(column))
-                    times.append(column.t_ms)
-                    values.append(column.values)
-        offsets = np.zeros(len(labels) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        if not labels:
-            return Samples([], offsets, np.empty(0, np.int64), np.empty(0, np.float64))
-        return Samples(labels, offsets, np.concatenate(times), np.concatenate(values))
+        refs = np.array([series.ref for series in found], np.int64)
+        selected = time.perf_counter()
+        columns = read_columns(self._store, refs, t_min, t_max, self._budget.spend)
+        if self._trace is not None:
+            self._note(matchers, t_min, t_max, refs, columns, selected - began, selected)
+        return self._filled(found, refs, columns)
+
+    def _filled(self, found: Sequence[Series], refs: Ints, columns: Columns) -> Samples:
+        """Without the series that have no samples."""
+        filled = np.diff(columns.offsets) > 0
+        if not filled.all():
+            some = np.flatnonzero(filled)
+            found, refs = [found[i] for i in some.tolist()], refs[some]
+            offsets = np.append(columns.offsets[some], columns.offsets[-1])
+            columns = Columns.flat(offsets, columns.t_ms, columns.values)
+        return Samples(
+            self._book.labels(self._store, refs, found), columns.offsets, columns=columns
+        )
+
+    # --- rollups --------------------------------------------------------------------------------
+
+    @property
+    def dropped_until(self) -> int:
+        """The time before which raw samples may be gone, as far as the store tells."""
+        return int(getattr(self._store, "dropped_until", 0))
+
+    @property
+    def levels(self) -> list[int]:
+        """Rollup levels that the store has windows of, in ms, finest first."""
+        if self._levels is None:
+            told = getattr(self._store, "levels", None)
+            self._levels = [] if told is None else told()
+        return self._levels
+
+    def aged(self, t_min: int) -> bool:
+        """Whether raw samples since ``t_min`` may be gone and have rollups in their place."""
+        return t_min < self.dropped_until and bool(self.levels)
+
+    def rolled(
+        self, matchers: Sequence[Matcher], t_min: int, t_max: int, column: str, *,
+        level_ms: int = 0, nested_ms: int = 0, hold_ms: int = 0,
+    ) -> Rolled:  # fmt: skip
+        """``samples`` with rollup windows where raw samples are gone, from two windows before
+        ``t_min`` on; ``level_ms``: with windows of this level as far as there are any.
+
+        ``nested_ms``: windows of this level will do as well as finer ones, where it has them all.
+        """
+        t_min, t_max = max(t_min, -_FAR), min(t_max, _FAR)
+        key = tuple(matchers), t_min, t_max, column, level_ms, nested_ms, hold_ms
+        if key not in self._rolled:
+            self._rolled[key] = self._load_rolled(*key)
+        return self._rolled[key]
+
+    def _load_rolled(
+        self, matchers: Sequence[Matcher], t_min: int, t_max: int, column: str, level_ms: int,
+        nested_ms: int, hold_ms: int,
+    ) -> Rolled:  # fmt: skip
+        began = time.perf_counter()
+        levels = [one for one in self.levels if one >= level_ms]
+        low = t_min - 2 * max(levels)  # a range may be widened to two windows
+        found = self._series(matchers, low, t_max)
+        refs = np.array([series.ref for series in found], np.int64)
+        selected = time.perf_counter()
+        until = self.dropped_until
+        if level_ms:
+            until = max(until, self._complete_until(refs, level_ms))
+        elif nested_ms and self._as_complete(refs, nested_ms, until):
+            levels = [one for one in levels if one >= nested_ms]
+        raw_from = max(low, until) if level_ms else low
+        raw = read_columns(self._store, refs, raw_from, t_max, self._budget.spend)
+        windows = [self._windows(refs, one, low, min(t_max, until)) for one in levels]
+        parts, used = [], 0
+        for i in range(len(refs)):
+            a, b = int(raw.offsets[i]), int(raw.offsets[i + 1])
+            here = Column(raw.t_ms[a:b], raw.values[a:b])
+            part, level = stand_in(here, [one[i] for one in windows], column, hold_ms)
+            parts.append(part)
+            used = max(used, level)
+        columns = Columns.of(parts)
+        self._budget.spend(int(columns.offsets[-1]))
+        if self._trace is not None:
+            self._note(matchers, low, t_max, refs, columns, selected - began, selected, used)
+        return Rolled(self._filled(found, refs, columns), used)
+
+    def _complete_until(self, refs: Ints, level_ms: int) -> int:
+        """The time up to which a level has the windows of all series, those of late samples too."""
+        if not len(refs) or self._store.late_since_rollup():
+            return 0
+        return int(self._store.watermarks(refs.tolist(), level_ms).min()) // level_ms * level_ms
+
+    def _as_complete(self, refs: Ints, level_ms: int, until: int) -> bool:
+        """Whether a level has all that the finest has before ``until``, late samples too."""
+        if self._store.late_since_rollup():
+            return False
+        marks, finest = (
+            self._store.watermarks(refs.tolist(), one) for one in (level_ms, min(self.levels))
+        )
+        return bool((marks >= np.minimum(finest, until)).all())
+
+    def _windows(self, refs: Ints, level_ms: int, low: int, until: int) -> list[Level]:
+        """Of each series the windows from ``low`` on that end by ``until`` (or have it inside)."""
+        out = []
+        for parts in self._store.read_windows(refs.tolist(), level_ms, low, until):
+            self._budget.spend(sum(len(part) for part in parts))
+            level = Level.of(parts, level_ms)
+            first, last = np.searchsorted(level.windows.start_ms, [low, until])
+            out.append(level.cut(int(first), int(last)))
+        return out
+
+    def _note(
+        self, matchers: Sequence[Matcher], t_min: int, t_max: int, refs: Ints, columns: Columns,
+        select_seconds: float, read_from: float, level_ms: int = 0,
+    ) -> None:  # fmt: skip
+        """Tell the trace what was read; ``read_from``: when that began."""
+        from barograph_promql.explaining import selector_text  # which imports this module
+
+        assert self._trace is not None
+        took = time.perf_counter() - read_from
+        count = getattr(self._store, "count_chunks", None)  # a store may tell
+        self._trace.reads.append(
+            ReadStage(
+                selector_text(matchers), t_min, t_max, len(refs),
+                int(np.count_nonzero(np.diff(columns.offsets))), int(columns.offsets[-1]),
+                -1 if count is None else count(refs, t_min, t_max), level_ms,
+                columns.times is not None, select_seconds, took,
+            )
+        )  # fmt: skip
 
     def _series(self, matchers: Sequence[Matcher], t_min: int, t_max: int) -> list[Series]:
         self._budget.check()
@@ -80,6 +208,10 @@ def stale(samples: Samples) -> Bools:
 
 def fresh(samples: Samples) -> Samples:
     """Without staleness markers, and the series that have nothing else."""
+    values = samples.values if samples.grid is None else samples.grid
+    with np.errstate(all="ignore"):
+        if not np.isnan(values.sum()):  # no NaN, so no marker
+            return samples
     ended = stale(samples)
     if not ended.any():
         return samples
@@ -97,6 +229,8 @@ def fresh(samples: Samples) -> Samples:
 def newest(samples: Samples, at: Ints, lookback_ms: int, *, times: bool = False) -> Rows:
     """The newest sample of each series at each of the T times ``at`` (rising), at most
     ``lookback_ms`` old and no staleness marker: its value, or its time (``times``) in seconds."""
+    if samples.grid is not None:
+        return _newest_row(samples, samples.grid, at, lookback_ms, times=times)
     shape = (len(samples.labels), len(at))
     out, there = np.empty(shape), np.zeros(shape, np.bool_)
     for first, last in blocks(*shape):
@@ -110,6 +244,20 @@ def newest(samples: Samples, at: Ints, lookback_ms: int, *, times: bool = False)
         )
         out[first:last] = t_ms / 1000 if times else values
     return Rows(samples.labels, out, there).present()
+
+
+def _newest_row(samples: Samples, grid: Floats, at: Ints, lookback_ms: int, *, times: bool) -> Rows:
+    """``newest`` where all series have the same times. O(T S)."""
+    assert samples.shared is not None
+    index = np.searchsorted(samples.shared, at, "right") - 1
+    safe = np.maximum(index, 0)
+    t_ms, values = samples.shared[safe], grid[safe]
+    old = (index < 0) | (t_ms < at - lookback_ms)
+    there = values.view(np.int64) != STALE_NAN_BITS
+    there[old] = False
+    if times:
+        values = np.broadcast_to((t_ms / 1000)[:, None], values.shape)
+    return Rows(samples.labels, values.T, there.T).present()
 
 
 @attrs.frozen(eq=False)
