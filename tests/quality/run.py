@@ -17,6 +17,7 @@ from pathlib import Path
 import corpus
 import measures
 import nab
+import noise
 import numpy as np
 
 from barograph.contracts import Detector
@@ -24,6 +25,9 @@ from barograph_anomaly.catalog import detectors
 
 BUDGET = 0.1
 """False alarms a day for each series: the default."""
+
+NOISE_SERIES = 30
+"""Generated series of each kind of noise."""
 
 HEADINGS = ("detector", "NAB std", "low FP", "low FN", "at 0.5", "AUC-PR", "VUS-PR", "events P",
             "R", "delay h", "false/day", "quiet/day")  # fmt: skip
@@ -97,6 +101,8 @@ def main() -> int:
     host = folder / "node_exporter_10min.npz"
     if host.exists() and "auto" in (given.names or known):
         print(quiet_host(known["auto"], host))
+    if "auto" in (given.names or known):
+        print("\n" + noise.report(known["auto"], NOISE_SERIES, BUDGET))
     return 0
 
 

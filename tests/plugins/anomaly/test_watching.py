@@ -3,65 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import numpy as np
 import pytest
-from fakes import FakeClock, eventually
+from fakes import eventually
 from histories import START, noise
+from hosts import CONFIG, STEP
 
-from barograph import Batch, Labels, Metric, MetricKind, PerformanceMonitor, PluginManager
+from barograph import Labels, MetricKind, PerformanceMonitor
 from barograph.config import Config as KernelConfig
 from barograph.contracts import Request
-from barograph.live import Latest
-from barograph.selfmetrics import Meter
 from barograph.testing import check_lifecycle, check_metric_source, check_route
 from barograph_anomaly import Config, barograph_routes, score
 from barograph_anomaly.automatic.detector import AutoDetector
 from barograph_anomaly.routes import accept, newest
 from barograph_anomaly.source import ScoreSource
 from barograph_anomaly.watching import FILE, GONE_MS, PLACE, Watcher, Watching
-from barograph_sqlite.store import SqliteStore
-
-STEP = 10_000
-CONFIG = Config(watch=("load", "requests_total"), interval=10.0)  # type: ignore[arg-type]
-
-
-class Host:
-    """A monitor's store, newest values and clock, fed by hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.store = SqliteStore(folder / "barograph.db")
-        self.store.open()
-        self.latest, self.meter, self.clock = Latest(), Meter(), FakeClock(START)
-        self.plugins = PluginManager()
-        self.plugins.load(KernelConfig())
-        self.config = SimpleNamespace(monitor=SimpleNamespace(directory=folder))
-        self.refs: dict[Labels, int] = {}
-
-    def series(self, name: str, kind: Any = MetricKind.GAUGE, **labels: str) -> Labels:
-        one = Labels.of(name, labels)
-        unit = "seconds" if name == "load" else ""
-        self.refs[one] = int(self.store.intern([(one, Metric(name, kind, unit, "x"))])[0])
-        return one
-
-    def put(self, now_ms: int, values: dict[Labels, float]) -> None:
-        refs = np.array([self.refs[one] for one in values], np.int64)
-        batch = Batch(refs, now_ms, np.array(list(values.values())))
-        self.store.append([batch])
-        self.latest.update(batch, now_ms)
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Any]:
-    one = Host(tmp_path)
-    yield one
-    PLACE.watcher = None
-    one.store.close()
 
 
 def test_it_gives_the_scores_that_the_history_gives(host: Any) -> None:
@@ -97,7 +57,7 @@ def test_counters_are_watched_by_their_rates_and_a_reset_is_nothing(host: Any) -
     assert 400 in loud
     assert not any(245 <= i <= 260 for i in loud)
     (event,) = watcher.events()
-    assert event.t_ms >= START + 400 * STEP
+    assert event.start_ms >= START + 400 * STEP
     assert "requests_total" in event.text
 
 
@@ -202,9 +162,9 @@ def test_the_source_keeps_its_contract_before_and_while_it_watches(host: Any) ->
     assert 'barograph_anomaly_ratio{group="all"}' in names
 
 
-def ask(handler: Any, **query: str) -> Any:
+def ask(handler: Any, monitor: Any = None, **query: str) -> Any:
     given = {name: [value] for name, value in query.items()}
-    return handler(Request(SimpleNamespace(), "GET", "/", given))  # type: ignore[arg-type]
+    return handler(Request(monitor, "GET", "/", given))  # type: ignore[arg-type]
 
 
 def test_events_are_told_by_http_and_can_be_marked_as_fine(host: Any) -> None:
@@ -223,10 +183,11 @@ def test_events_are_told_by_http_and_can_be_marked_as_fine(host: Any) -> None:
     assert event["series"] == 'load{host="a"}'
     assert event["score"] >= 0.5
     assert 'load{host="a"}' in event["text"]
-    wrong = ask(accept, series="nothing")
+    wrong = ask(accept, host, series="nothing")
     assert wrong.status == 404
     assert "nothing has had no event" in json.loads(wrong.body)["detail"]
-    assert ask(accept, series='load{host="a"}').status == 204
+    assert ask(accept, host, series='load{host="a"}').status == 204
+    assert [one.state for one in host.findings.list()] == ["dismissed"]
     assert ask(newest) == {"events": []}
 
 

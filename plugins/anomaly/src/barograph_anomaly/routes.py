@@ -6,10 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from barograph.contracts import Response
+from barograph.findings import MAX_FINDINGS
+from barograph_anomaly.telling import KIND
 from barograph_anomaly.watching import PLACE
 
 if TYPE_CHECKING:
     from barograph.contracts import Request
+    from barograph.monitor import PerformanceMonitor
 
 
 def newest(request: Request) -> dict[str, Any]:
@@ -18,7 +21,7 @@ def newest(request: Request) -> dict[str, Any]:
     found = [] if watcher is None else watcher.events()
     return {
         "events": [
-            {"series": str(e.labels), "t_ms": e.t_ms, "score": e.score, "text": e.text}
+            {"series": str(e.series.labels), "t_ms": e.end_ms, "score": e.score, "text": e.text}
             for e in found
         ]
     }
@@ -36,7 +39,15 @@ def accept(request: Request) -> Response:
         return _told(409, str(error))
     if not learnt:
         return _told(404, f"{series or 'a series without a name'} has had no event; see /events")
+    dismiss(request.monitor, watcher.detector, series)
     return Response(b"", status=204)
+
+
+def dismiss(monitor: PerformanceMonitor, detector: str, series: str) -> None:
+    """The finding of a series says so, too."""
+    for one in monitor.findings.list(("open", "acknowledged"), (KIND,), limit=MAX_FINDINGS):
+        if one.source == detector and str(one.observation.labels) == series:
+            monitor.findings.change(one.id, "dismissed", "api", "this was fine")
 
 
 def _told(status: int, detail: str) -> Response:

@@ -77,7 +77,7 @@ class AutoDetector:
     def update(
         self, state: dict[str, NDArray[Any]], t_ms: int, values: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Scores float64[n]; about 0.4 µs a series."""
+        """Scores float64[n]; about 0.4 µs a series, of a few hundred series 70 µs."""
         return self._run(state, np.array([t_ms], np.int64), values[np.newaxis, :]).ravel()
 
     def score(self, t_ms: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,11 +88,11 @@ class AutoDetector:
         self, state: dict[str, NDArray[Any]], t_ms: NDArray[np.int64],
         table: NDArray[np.float64],
     ) -> NDArray[np.float64]:  # fmt: skip
-        from barograph_anomaly.automatic.steps import run  # compiled when it is first used
+        from barograph_anomaly.automatic.steps import RUN
 
         out = np.empty(table.shape)
-        run(state["floats"], state["ints"], t_ms, np.ascontiguousarray(table), self.budget,
-            self.memory_days * DAY_MS, out)  # fmt: skip
+        RUN(*table.shape, state["floats"], state["ints"], t_ms, np.ascontiguousarray(table),
+            self.budget, self.memory_days * DAY_MS, out)  # fmt: skip
         return out
 
     def explain(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from barograph.rolling.kernels.compile import piece
 from barograph_anomaly.automatic.layout import (
     AFTERGLOW,
     ALARM_PART,
@@ -23,6 +22,7 @@ from barograph_anomaly.automatic.layout import (
     SPENT,
     WATCHED_MS,
 )
+from barograph_anomaly.kernels import piece
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,10 @@ ONGOING = 0.2
 FREE_ALARMS = 3.0
 """Alarms that a series may have at once before the budget makes the next one dearer."""
 
-DEARER = 1.5
+NEW_DEBT = 1.0
+"""Alarms of those that a new series has spent already: most of what is first seen is usual."""
+
+DEARER = 3.0
 """Factor to the evidence that each further alarm needs."""
 
 DAY_MS = 86_400_000
@@ -87,6 +90,8 @@ def judge(
     evidence = rare(f, k, t_ms, evidence)
     if n < SILENT:
         evidence = 0.0
+    if n == 0:
+        f[SPENT] = NEW_DEBT
     f[SPENT] = max(f[SPENT] - budget * days, 0.0)
     told = onset(f, k, evidence)
     bar = ALARM * DEARER ** max(f[SPENT] - FREE_ALARMS, 0.0)

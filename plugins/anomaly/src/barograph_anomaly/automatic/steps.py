@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from barograph.rolling.kernels.compile import kernel, piece
 from barograph_anomaly.automatic.events import HOLD, ONGOING, judge
 from barograph_anomaly.automatic.layout import (
     CENTRES,
@@ -45,6 +44,7 @@ from barograph_anomaly.automatic.tails import (
     surprise,
 )
 from barograph_anomaly.automatic.views import look
+from barograph_anomaly.kernels import Kernel, piece
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +72,6 @@ LONG_GAP = 10.0
 """Steps without a sample that count in full; the rest of a gap is not time seen."""
 
 
-@kernel
 def run(
     floats: NDArray[np.float64], ints: NDArray[np.int32], t_ms: NDArray[np.int64],
     table: NDArray[np.float64], budget: float, memory_ms: float, out: NDArray[np.float64],
@@ -84,6 +83,9 @@ def run(
         for j in range(table.shape[1]):
             out[i, j] = sample(floats[j], ints[j], t_ms[i], table[i, j], budget, memory_ms, looks,
                                found)  # fmt: skip
+
+
+RUN = Kernel(run)
 
 
 @piece

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from barograph.rolling.kernels.compile import piece
 from barograph_anomaly.automatic.layout import (
     BAND_LOW,
     CENTRES,
@@ -32,6 +31,7 @@ from barograph_anomaly.automatic.layout import (
     VIEWS,
 )
 from barograph_anomaly.automatic.views import centre
+from barograph_anomaly.kernels import piece
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

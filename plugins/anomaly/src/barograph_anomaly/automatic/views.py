@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from barograph.rolling.kernels.compile import piece
 from barograph_anomaly.automatic.layout import (
     BAND_DAYS,
     BAND_HIGH,
@@ -45,6 +44,7 @@ from barograph_anomaly.automatic.layout import (
     VALUE,
     VARIANCES,
 )
+from barograph_anomaly.kernels import piece
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

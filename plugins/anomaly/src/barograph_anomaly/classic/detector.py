@@ -42,10 +42,10 @@ class ClassicDetector:
     def _run(
         self, rows: NDArray[np.float64], t_ms: NDArray[np.int64], table: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        from barograph_anomaly.classic.steps import run  # compiled when it is first used
+        from barograph_anomaly.classic.steps import RUN
 
         out = np.empty(table.shape)
-        run(self.kind, self.limit, rows, t_ms, np.ascontiguousarray(table), out)
+        RUN(*table.shape, self.kind, self.limit, rows, t_ms, np.ascontiguousarray(table), out)
         return out
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from barograph.rolling.kernels.compile import piece
 from barograph_anomaly.classic.running import ratio
+from barograph_anomaly.kernels import piece
 
 if TYPE_CHECKING:
     import numpy as np

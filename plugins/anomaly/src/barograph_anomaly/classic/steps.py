@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from barograph.rolling.kernels.compile import kernel, piece
 from barograph_anomaly.classic.running import (
     ewma,
     flatline,
@@ -15,6 +14,7 @@ from barograph_anomaly.classic.running import (
 )
 from barograph_anomaly.classic.seasonal import seasonal
 from barograph_anomaly.classic.windowed import iqr, robust_zscore, spike, zscore
+from barograph_anomaly.kernels import Kernel, piece
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,6 @@ LARGEST = 1e150
 """Values beyond it are taken as this: their squares must be finite."""
 
 
-@kernel
 def run(
     kind: int, limit: float, rows: NDArray[np.float64], t_ms: NDArray[np.int64],
     table: NDArray[np.float64], out: NDArray[np.float64],
@@ -36,6 +35,9 @@ def run(
     for i in range(table.shape[0]):
         for j in range(table.shape[1]):
             out[i, j] = scored(kind, limit, rows[j], t_ms[i], table[i, j])
+
+
+RUN = Kernel(run)
 
 
 @piece
