@@ -61,8 +61,14 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def quality(session: nox.Session) -> None:
-    """How well detectors find what is labelled; needs ../shared/data."""
-    python(session, "tests/quality/run.py", *session.posargs)
+    """How well detectors find what is labelled, and analyses what is put in; needs ../shared/data.
+
+    ``nox -s quality -- methods [PART ...]`` is the second alone; other arguments are detectors.
+    """
+    if session.posargs[:1] != ["methods"]:
+        python(session, "tests/quality/run.py", *session.posargs)
+    if not session.posargs or session.posargs[0] == "methods":
+        python(session, "tests/quality/methods.py", *session.posargs[1:])
 
 
 @nox.session
