@@ -39,7 +39,9 @@ RAW_S = 300
 LEVELS = (5_000, 60_000, 300_000)
 PATCHES = {
     "barograph_sqlite.head": {"BLOCK_ROWS": 24},
-    "barograph_sqlite.sealing": {"BLOCK_ROWS": 24, "SMALL_ROWS": 4, "LOOSE_SAMPLES": 60},
+    "barograph_sqlite.sealing": {
+        "BLOCK_ROWS": 24, "SMALL_ROWS": 4, "LOOSE_SAMPLES": 60, "LOOSE_PER_SERIES": 0,
+    },
     "barograph_sqlite.retention": {
         "EVERY_MS": 0, "CHUNKS_AT_ONCE": 5, "VACUUM_PAGES": 2, "FREE_SHARE": 0.0, "SWEEP_MS": 0,
     },

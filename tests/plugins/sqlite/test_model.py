@@ -27,7 +27,7 @@ SMALL = {
     "head": {"BLOCK_ROWS": 8, "MAX_BLOCKS": 4, "MAX_PIECES": 3, "MAX_SEEN": 3},
     "sealing": {
         "BLOCK_ROWS": 8, "SMALL_ROWS": 3, "MAX_BLOCKS": 4, "LOOSE_SAMPLES": 25, "LOOSE_SERIES": 2,
-        "HEAD_BYTES": 4000,
+        "LOOSE_PER_SERIES": 0, "HEAD_BYTES": 4000,
     },
     "block": {"FIRST_ROWS": 2},
     "chunks": {"BLOCK_ROWS": 8},

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from barograph.contracts import Problem, Progress, StoreError
+from barograph_sqlite import records
 from barograph_sqlite.codec import DamagedRecord, decode_column, decode_windows
 from barograph_sqlite.log import checksum
 from barograph_sqlite.schema import connect, is_damage
 
 _PAGES = "restart the server: it saves what is readable into a new file, and keeps this one"
 _RECORD = "its samples are lost, and nothing else; restore a backup if you need them"
+_TEXT = "it is left out (a finding, or the like); restore a backup if you need it"
 BACKUP_PAGES = 1024
 """Pages copied between two calls of ``progress``."""
 
@@ -52,6 +54,7 @@ def check(
                 found.record(f"damaged record: {error}", table, number, row)
             except sqlite3.DatabaseError as error:
                 found.page(f"unreadable row {number} of {table}: {error}", error)
+    _check_records(connection, found)
     return found.problems, found.pages
 
 
@@ -71,6 +74,15 @@ class _Found:
         if table == "chunks":
             where += f" (series {row[1]}, {row[4]}..{row[3]} ms)"
         self.problems.append(Problem(what, where, _RECORD))
+
+
+def _check_records(connection: sqlite3.Connection, found: _Found) -> None:
+    try:
+        for kind, id in records.damaged(connection):
+            where = f"{found.path}, record {id} of kind {kind}"
+            found.problems.append(Problem("damaged record: checksum does not fit", where, _TEXT))
+    except sqlite3.DatabaseError as error:
+        found.page(f"unreadable part of records: {error}", error)
 
 
 _INDEXED = {"chunks": "chunks_by_age", "windows": "windows_by_age", "log": None}

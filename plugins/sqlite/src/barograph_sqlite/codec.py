@@ -105,14 +105,24 @@ def join_times(times: bytes, values: NDArray[np.float64]) -> bytes:
 
 def decode_column(record: bytes, n: int) -> Column:
     """The column of ``n`` samples. Raises DamagedRecord."""
+    packed, values = split_column(record, n)
+    return Column(unpack_times(packed, n), unpack_values(values, n))
+
+
+def split_column(record: bytes, n: int) -> tuple[bytes, memoryview]:
+    """The packed times and the packed values of a sound record. Raises DamagedRecord."""
     view = _checked(record, n)
     (length,) = _LENGTHS.unpack_from(view)
-    values = unpack(view[4 + length :], np.float64, n)
-    return Column(_times(bytes(view[4 : 4 + length]), n), values)
+    return bytes(view[4 : 4 + length]), view[4 + length :]
+
+
+def unpack_values(packed: memoryview, n: int) -> NDArray[np.float64]:
+    """The values of ``split_column``. Raises DamagedRecord."""
+    return unpack(packed, np.float64, n)
 
 
 @functools.lru_cache(64)
-def _times(packed: bytes, n: int) -> NDArray[np.int64]:
+def unpack_times(packed: bytes, n: int) -> NDArray[np.int64]:
     """Many series share their times: the array is read-only, and decoded once."""
     t_ms = unpack(packed, np.int64, n)
     t_ms.flags.writeable = False

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -45,7 +45,7 @@ MAX_SEEN = 1024
 MAX_PIECES = 64
 """Unmerged pieces of loose samples."""
 
-SPARE_SLOTS = 1024
+SPARE_SLOTS = 64
 """Series without samples in the head that are remembered beside as many as have some."""
 
 Newest = Callable[["NDArray[np.int64]"], "tuple[NDArray[np.int64], NDArray[np.int64]]"]
@@ -279,12 +279,6 @@ class Head:
         """The slots of series that have samples in the head."""
         return self._slots(refs)
 
-    def newest_at(self, ref: int) -> int | None:
-        """The newest time of a series that the head knows."""
-        with self.lock:
-            slot = self._slot_of.get(ref)
-            return None if slot is None else int(self.newest[slot])
-
     def slot(self, ref: int) -> int | None:
         """The slot of a series that the head knows."""
         return self._slot_of.get(ref)
@@ -293,23 +287,30 @@ class Head:
         """How many series the head knows."""
         return len(self._slot_of)
 
-    def since(self, t_min: int) -> set[int]:
-        """Refs of series that the head knows with a newest time of ``t_min`` or later."""
+    def newest_of(self, refs: Sequence[int]) -> NDArray[np.int64]:
+        """int64[n]: the newest time of each series, NEVER where the head knows none."""
         with self.lock:
-            known, newest = list(self._slot_of.items()), self.newest
-        return {ref for ref, slot in known if newest[slot] >= t_min}
+            slot_of, newest = self._slot_of, self.newest
+        if not slot_of:
+            return np.full(len(refs), NEVER, np.int64)
+        # A series that gets its slot meanwhile has one beyond ``newest``, which may grow anew.
+        get, end = slot_of.get, len(newest)
+        slots = np.array([get(ref, end) for ref in refs], np.int64)
+        out = newest[np.minimum(slots, end - 1)]
+        out[slots >= end] = NEVER
+        return out
 
     def forget_idle(self, spare: int = SPARE_SLOTS) -> None:
         """Give up the slots of series that neither a block nor a loose sample uses, if they are
-        more than the used ones, a quarter and ``spare``; with ``spare`` 0 in any case."""
+        more than the used ones, a 32nd and ``spare``; with ``spare`` 0 in any case."""
         blocks = self.all_blocks()
-        if spare and len(self._slot_of) < 5 * sum(len(b.refs) for b in blocks) // 4 + spare:
+        if spare and len(self._slot_of) < _worth(sum(len(b.refs) for b in blocks)) + spare:
             return  # cannot be many
         loose = [p.refs for p in (*self.early, self.sorted, *self.pieces)]
         used: set[int] = set(np.unique(np.concatenate(loose)).tolist())
         for block in blocks:
             used.update(block.refs.tolist())
-        if spare and len(self._slot_of) < 5 * len(used) // 4 + spare:
+        if spare and len(self._slot_of) < _worth(len(used)) + spare:
             return
         kept = [(ref, slot) for ref, slot in self._slot_of.items() if ref in used]
         old = np.array([slot for _, slot in kept], np.int64)
@@ -387,6 +388,11 @@ class Head:
         return sum(b.nbytes for b in self.all_blocks()) + 24 * self.loose
 
 
+def _worth(used: int) -> int:
+    """Slots that are kept without a look at which of them are used."""
+    return used + used // 32
+
+
 def _grown(array: NDArray[np.int64], size: int, fill: int) -> NDArray[np.int64]:
     out = np.full(size, fill, np.int64)
     out[: len(array)] = array
@@ -406,9 +412,10 @@ def parts_of(
             continue
         times = all_times[low:high]
         columns = block.find(refs)
-        for i in np.flatnonzero(columns >= 0).tolist():
-            part = (times, values[low:high, columns[i]].copy())
-            out.setdefault(int(refs[i]), []).append(part)
+        inside = np.flatnonzero(columns >= 0)
+        rows = np.ascontiguousarray(values[low:high].take(columns[inside], axis=1).T)
+        for ref, row in zip(refs[inside].tolist(), rows, strict=True):
+            out.setdefault(ref, []).append((times, row))
     for piece in snapshot.early:
         _loose_parts(piece, refs, t_min, t_max, out)
     tidy = snapshot.tidy

@@ -13,7 +13,7 @@ from barograph.model import Labels, Matcher, MatchOp, Metric, MetricKind, Ref, S
 from barograph_sqlite.chunks import bump
 from barograph_sqlite.damage import Damage
 
-MIN_KNOWN = 4096
+MIN_KNOWN = 1024
 """Interned series kept in memory, or as many as are active if those are more; others are looked up
 in the file."""
 
@@ -60,6 +60,7 @@ class SeriesIndex:
 
     def __init__(self) -> None:
         self._refs: OrderedDict[Labels, int] = OrderedDict()
+        self._labels: dict[int, Labels] = {}  # the same, the other way round
         self._metrics: dict[str, Metric] = {}
 
     def load_metrics(self, connection: sqlite3.Connection) -> None:
@@ -110,33 +111,29 @@ class SeriesIndex:
                 labels.name, Metric(labels.name, metric.kind, metric.unit, metric.help)
             )
         self._refs.update(refs)
+        self._labels.update((ref, labels) for labels, ref in refs.items())
 
     def shrink(self, active: int) -> None:
         """Keep as many series in memory as ``active`` ones are worth."""
         while len(self._refs) > max(MIN_KNOWN, active):
-            self._refs.popitem(last=False)
+            _, ref = self._refs.popitem(last=False)
+            self._labels.pop(ref, None)
 
     def forget(self, refs: set[int]) -> None:
         """Drop series that are no longer in the file."""
         self._refs = OrderedDict((k, v) for k, v in self._refs.items() if v not in refs)
+        self._labels = {ref: labels for labels, ref in self._refs.items()}
 
-    def select(
-        self,
-        connection: sqlite3.Connection,
-        matchers: Sequence[Matcher],
-        keep: Callable[[list[int]], list[int]] | None,
-        limit: int | None,
+    def fitting(
+        self, connection: sqlite3.Connection, matchers: Sequence[Matcher], refs: Sequence[int]
     ) -> list[Series]:
-        """Series that fit, sorted by labels; ``keep`` takes out of refs those that are wanted."""
+        """Those of ``refs`` that fit, sorted by labels."""
         fits = compiled(matchers)
-        refs = self._candidates(connection, matchers)
-        if keep is not None:
-            refs = keep(refs)
         out = [series for series in self.series(connection, refs) if fits(series.labels)]
         out.sort(key=lambda series: series.labels.pairs)
-        return out if limit is None else out[:limit]
+        return out
 
-    def _candidates(self, connection: sqlite3.Connection, matchers: Sequence[Matcher]) -> list[int]:
+    def candidates(self, connection: sqlite3.Connection, matchers: Sequence[Matcher]) -> list[int]:
         """Refs of all series that have the labels that ``matchers`` say outright."""
         equal = [m for m in matchers if m.op is MatchOp.EQUAL and m.value]
         keys = [posting_key(m.label, m.value) for m in equal]
@@ -172,9 +169,16 @@ class SeriesIndex:
     def series(self, connection: sqlite3.Connection, refs: Sequence[int]) -> list[Series]:
         """The series of ``refs`` that there are."""
         sql = "SELECT labels FROM series WHERE ref = ?"
-        rows = ((ref, connection.execute(sql, (ref,)).fetchone()) for ref in refs)
-        found = ((ref, from_text(row[0])) for ref, row in rows if row is not None)
-        return [Series(Ref(ref), labels, self.metric(labels.name)) for ref, labels in found]
+        known, out = self._labels, []
+        for ref in refs:
+            labels = known.get(ref)
+            if labels is None:
+                row = connection.execute(sql, (ref,)).fetchone()
+                if row is None:
+                    continue
+                labels = from_text(row[0])
+            out.append(Series(Ref(ref), labels, self.metric(labels.name)))
+        return out
 
 
 def compiled(matchers: Sequence[Matcher]) -> Callable[[Labels], bool]:

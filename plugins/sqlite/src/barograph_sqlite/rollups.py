@@ -33,6 +33,12 @@ def read(
     return [read_window_parts(connection, int(ref), level_ms, t_min, t_max, damage) for ref in refs]
 
 
+def levels(connection: sqlite3.Connection) -> list[int]:
+    """Levels that there are windows of, in ms, finest first."""
+    rows = connection.execute("SELECT key FROM meta WHERE key GLOB 'windows_*' AND value > 0")
+    return sorted(int(key.removeprefix("windows_")) for (key,) in rows)
+
+
 def watermarks(
     connection: sqlite3.Connection, refs: Sequence[int], level_ms: int
 ) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from barograph.contracts import StoreError, StoreFull, StoreLocked
 
-VERSION = 1
+VERSION = 2
 """Schema version that this code writes; kept in SQLite's ``user_version``."""
 
 APPLICATION_ID = 0x4261726F  # "Baro", so that `file` and we can tell our files
@@ -17,7 +17,13 @@ APPLICATION_ID = 0x4261726F  # "Baro", so that `file` and we can tell our files
 PAGE_BYTES = 16384
 BUSY_MS = 5000
 
-_TABLES = """
+_RECORDS = """
+-- Findings and the like: small JSON texts by kind and id; crc: CRC-32 of body.
+CREATE TABLE records (kind TEXT NOT NULL, id TEXT NOT NULL, updated_ms INTEGER NOT NULL,
+  crc INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+"""
+
+_TABLES = f"""{_RECORDS}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE metrics (
   name TEXT PRIMARY KEY, kind TEXT NOT NULL, unit TEXT NOT NULL, help TEXT NOT NULL
@@ -51,7 +57,7 @@ CREATE TABLE late (ref INTEGER PRIMARY KEY, t_min INTEGER NOT NULL, t_max INTEGE
   notes INTEGER NOT NULL);
 """
 
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {1: _RECORDS}
 """For each older version, the statements that lead to the next one; each step is a transaction."""
 
 

@@ -40,9 +40,11 @@ IDLE_MS = 10 * 60_000
 SMALL_ROWS = 120
 """An idle block with fewer ticks becomes loose samples: they join those that follow."""
 
-LOOSE_SAMPLES = 262_144
+LOOSE_SAMPLES = 65_536
+LOOSE_PER_SERIES = 12
 LOOSE_AGE_MS = 1800_000
-"""Number and age of loose samples that begin to be sealed on their own."""
+"""Number (also for each series that the head knows) and age of loose samples that begin to be
+sealed on their own. What is too little for a chunk joins the one before."""
 
 LOOSE_SERIES = 1000
 """Series whose loose samples are sealed in one step."""
@@ -280,13 +282,17 @@ class Sealer:
             self._loose_since = now_ms
         if self._loose_retry is not None and abs(now_ms - self._loose_retry) < LOOSE_RETRY_MS:
             return False
-        due = head.loose >= LOOSE_SAMPLES or now_ms - self._loose_since >= LOOSE_AGE_MS
+        due = self._crowded() or now_ms - self._loose_since >= LOOSE_AGE_MS
         if not (due or self._loose_more):
             return False
         if self._seal_loose(connection, now_ms):
             return True
         self._loose_since = self._loose_retry = now_ms
         return False
+
+    def _crowded(self) -> bool:
+        head = self._head
+        return head.loose >= max(LOOSE_SAMPLES, LOOSE_PER_SERIES * head.active())
 
     def _seal_loose(self, connection: sqlite3.Connection, now_ms: int) -> bool:
         """Seal the loose samples of some series that are worth a chunk; whether there were any.
@@ -295,15 +301,17 @@ class Sealer:
         """
         head = self._head
         tidy = head.consolidate()
-        slots = head.slots(tidy.refs)
         possible = tidy.t_ms < self._floor(tidy.refs, None)
-        crowded = head.loose > LOOSE_SAMPLES
+        crowded = self._crowded()
         if now_ms == FOREVER:
             free = possible
         else:
-            counts = np.bincount(slots)[slots]
-            idle = head.newest[slots] < now_ms - IDLE_MS
-            free = possible & (idle | (counts >= (SMALL_ROWS if crowded else BLOCK_ROWS)))
+            refs, counts = np.unique(tidy.refs, return_counts=True)
+            slots = head.slots(refs)
+            worth = (head.newest[slots] < now_ms - IDLE_MS) | (
+                counts >= (SMALL_ROWS if crowded else BLOCK_ROWS)
+            )
+            free = possible & np.repeat(worth, counts)
             if crowded and int(free.sum()) < len(tidy) // 2:
                 free = possible
         found = runs(tidy.refs[free])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -14,7 +15,7 @@ from barograph_sqlite.chunks import counter
 from barograph_sqlite.head import FOREVER, NEVER, Head
 
 FEW = 200
-"""Series that are looked at one by one: all of the head would take longer."""
+"""Series that the file is asked about one by one."""
 
 MAX_RECENT = 50_000
 """Chunks that are looked through for series with samples since a time, before each candidate is
@@ -65,23 +66,27 @@ def in_range(
 
 
 def _since(connection: sqlite3.Connection, head: Head, refs: list[int], t_min: int) -> list[int]:
-    if len(refs) <= FEW:
-        return [ref for ref in refs if _newest(connection, head, ref) >= t_min]
-    live = head.since(t_min)
-    if t_min > counter(connection, "dropped_until"):  # else rollups may be all that is left
+    newest = head.newest_of(refs)
+    live = newest >= t_min
+    if live.all():
+        return refs
+    # What the head knows of has its newest sample there; of the others the file tells.
+    unknown = np.flatnonzero(newest == NEVER).tolist()
+    recent: set[int] | None = None
+    if len(unknown) > FEW and t_min > counter(connection, "dropped_until"):
+        # (else rollups may be all that is left)
         rows = connection.execute(
             "SELECT ref FROM chunks WHERE t_max >= ? LIMIT ?", (t_min, MAX_RECENT + 1)
         ).fetchall()
         if len(rows) <= MAX_RECENT:
-            live.update(ref for (ref,) in rows)
-            return [ref for ref in refs if ref in live]
-    return [ref for ref in refs if ref in live or _newest(connection, head, ref) >= t_min]
+            recent = {ref for (ref,) in rows}
+    for i in unknown:
+        ref = refs[i]
+        live[i] = _newest(connection, ref) >= t_min if recent is None else ref in recent
+    return [ref for ref, there in zip(refs, live.tolist(), strict=True) if there]
 
 
-def _newest(connection: sqlite3.Connection, head: Head, ref: int) -> int:
-    known = head.newest_at(ref)
-    if known is not None and known != NEVER:
-        return known
+def _newest(connection: sqlite3.Connection, ref: int) -> int:
     (newest,) = connection.execute(
         "SELECT max(m) FROM (SELECT max(t_max) m FROM chunks WHERE ref = ?1 AND late = 0 "
         "UNION ALL SELECT max(t_max) FROM chunks WHERE ref = ?1 AND late = 1 "
@@ -109,20 +114,16 @@ def _until(connection: sqlite3.Connection, head: Head, refs: list[int], t_max: i
         oldest[inside] = np.minimum(oldest[inside], block.times[0])
     for piece in (*snapshot.early, snapshot.tidy, *snapshot.recent):
         oldest[np.isin(asked, piece.refs[piece.t_ms <= t_max])] = NEVER
-    return [
-        ref
-        for ref, first in zip(refs, oldest.tolist(), strict=True)
-        if first <= t_max or _starts_by(connection, ref, t_max)
-    ]
+    unsure = [ref for ref, first in zip(refs, oldest.tolist(), strict=True) if first > t_max]
+    begun = {ref for (ref,) in connection.execute(_STARTS_BY, (json.dumps(unsure), t_max))}
+    later = set(unsure) - begun
+    return [ref for ref in refs if ref not in later]
 
 
-def _starts_by(connection: sqlite3.Connection, ref: int, t_max: int) -> bool:
-    for sql in (
-        "SELECT t_min FROM chunks WHERE ref = ? AND late = 0 ORDER BY t_max LIMIT 1",
-        "SELECT min(t_min) FROM chunks WHERE ref = ? AND late = 1",
-        "SELECT min(t_min) FROM windows WHERE ref = ?",
-    ):
-        row = connection.execute(sql, (ref,)).fetchone()
-        if row is not None and row[0] is not None and row[0] <= t_max:
-            return True
-    return False
+_STARTS_BY = (
+    "SELECT j.value FROM json_each(?1) j WHERE "
+    "(SELECT t_min FROM chunks WHERE ref = j.value AND late = 0 ORDER BY t_max LIMIT 1) <= ?2 "
+    "OR (SELECT min(t_min) FROM chunks WHERE ref = j.value AND late = 1) <= ?2 "
+    "OR (SELECT min(t_min) FROM windows WHERE ref = j.value) <= ?2"
+)
+"""Refs with a chunk or a window that begins at a time or before."""

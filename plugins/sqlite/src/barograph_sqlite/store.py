@@ -14,11 +14,22 @@ import numpy as np
 
 from barograph.contracts import Problem, Progress, StoreError, StoreMissing, StoreStats
 from barograph.model import Batch, Column, Labels, Matcher, Metric, Ref, Series, Windows
-from barograph_sqlite import checking, log, rescue, retention, rollups, statistics, transfer
+from barograph_sqlite import (
+    checking,
+    log,
+    records,
+    rescue,
+    retention,
+    rollups,
+    statistics,
+    transfer,
+)
 from barograph_sqlite.archive import require_parquet
 from barograph_sqlite.chunks import counter, newest_times, oldest_time
+from barograph_sqlite.columns import count_chunks, read_columns
 from barograph_sqlite.connections import Readers, snapshot
 from barograph_sqlite.damage import Damage
+from barograph_sqlite.decoded import Decoded
 from barograph_sqlite.head import NEVER, Head, parts_of
 from barograph_sqlite.index import SeriesIndex
 from barograph_sqlite.lock import FileLock
@@ -33,11 +44,12 @@ from barograph_sqlite.schema import (
     version_of,
 )
 from barograph_sqlite.sealing import HEAD_BYTES, Sealer
-from barograph_sqlite.selection import Remembered, in_range
+from barograph_sqlite.selection import MAX_REMEMBERED, Remembered, in_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from barograph.columns import Columns, Spend
     from barograph_sqlite import Config
 
 FILE = "barograph.db"
@@ -51,8 +63,8 @@ SEAL_SECONDS = 0.03
 class SqliteStore:
     """Samples, series and rollups in ``DATA_DIR/barograph.db``. See docs/explanation/storage.md.
 
-    Besides the contract: ``series_version`` changes when series come or go; ``take_sealed``,
-    ``sealed_since`` and ``dropped_until`` spare ``DataAggregator`` work.
+    It keeps ``Records`` too. Besides the contracts: ``series_version`` changes when series come or
+    go; ``take_sealed``, ``sealed_since`` and ``dropped_until`` spare ``DataAggregator`` work.
     """
 
     name = "sqlite"
@@ -80,6 +92,7 @@ class SqliteStore:
         self._sealer = Sealer(self._head)
         self._retention = retention.Retention(self)
         self._remembered = Remembered()
+        self._decoded = Decoded()
         self._missing: set[int] = set()  # refs that came without a series of theirs
         self._has_late = False
         self._wal_bytes = 0
@@ -113,6 +126,7 @@ class SqliteStore:
             if version_of(connection, self.path) < VERSION:
                 raise StoreError(f"{self.path} is of an older Barograph; start the server once")
             self._index.load_metrics(connection)
+            self.dropped_until = counter(connection, "dropped_until")
 
     def _open_writer(self) -> None:
         if self.config is not None and self.config.archive:
@@ -209,7 +223,7 @@ class SqliteStore:
                 made: dict[Labels, int] = {}
                 self.transaction(lambda: made.update(self._index.add(connection, new)))
                 self._index.remember(made, new)
-                self._index.shrink(max(self._head.active(), len(series)))
+                self._index.shrink(max(self._head.active() // 2, len(series)))
                 refs.update(made)
                 self.series_version += 1
             out = np.array([refs[labels] for labels, _ in series], np.int64)
@@ -288,6 +302,7 @@ class SqliteStore:
             self._replayed = (generation, 0)
         newest = log.replay(connection, self._head, self._replayed[1], self.damage)
         self._replayed = (generation, newest)
+        self.dropped_until = counter(connection, "dropped_until")
 
     def select(
         self,
@@ -297,22 +312,28 @@ class SqliteStore:
         limit: int | None = None,
     ) -> list[Series]:
         """Series that fit all matchers (and may have samples in [t_min, t_max]), by labels."""
-        key, version = (tuple(matchers), limit), self.series_version
+        key, version = tuple(matchers), self.series_version
         timeless = t_min is None and t_max is None
-        if timeless and not self._read_only:
-            known = self._remembered.get(key, version)
-            if known is not None:
-                return known
+        known = None if self._read_only else self._remembered.get(key, version)
+        if timeless and known is not None:
+            return known[:limit]
         with self._told_errors(), self._reading() as connection:
             head = self._head
-
-            def keep(refs: list[int]) -> list[int]:
-                return in_range(connection, head, refs, t_min, t_max)
-
-            found = self._index.select(connection, matchers, None if timeless else keep, limit)
-        if timeless and not self._read_only:
-            self._remembered.put(key, version, found)
-        return found
+            if known is None:
+                refs = self._index.candidates(connection, matchers)
+                few = timeless or len(refs) <= MAX_REMEMBERED // 4
+                if not few:  # the times first: to read all their labels takes longer
+                    refs = in_range(connection, head, refs, t_min, t_max)
+                known = self._index.fitting(connection, matchers, refs)
+                if not few:
+                    return known[:limit]
+                if not self._read_only:
+                    self._remembered.put(key, version, known)
+            if not timeless:
+                kept = set(in_range(connection, head, [s.ref for s in known], t_min, t_max))
+                if len(kept) < len(known):
+                    known = [series for series in known if series.ref in kept]
+        return known[:limit]
 
     @contextmanager
     def _told_errors(self) -> Iterator[None]:
@@ -349,6 +370,23 @@ class SqliteStore:
                 out.append(Column(t_ms, values))
         return out
 
+    def read_columns(
+        self, refs: Sequence[int] | NDArray[np.int64], t_min: int, t_max: int, spend: Spend
+    ) -> Columns:
+        """What ``read`` reads, in few arrays; ``spend`` is told of samples as they come."""
+        wanted = np.asarray(refs, np.int64)
+        with self._told_errors(), self._reading() as connection:
+            head = self._head.snapshot()  # first, as in ``read``
+            late = self._has_late or self._read_only
+            return read_columns(
+                connection, head, wanted, t_min, t_max, late, self.damage, self._decoded, spend
+            )
+
+    def count_chunks(self, refs: NDArray[np.int64], t_min: int, t_max: int) -> int:
+        """How many sealed chunks a ``read`` looks at."""
+        with self._told_errors(), self._reading() as connection:
+            return count_chunks(connection, refs, t_min, t_max)
+
     # --- rollups --------------------------------------------------------------------------------
 
     def read_windows(
@@ -362,6 +400,11 @@ class SqliteStore:
         """int64[n]: for each ref the end (ms, exclusive) of what the level holds; 0 if nothing."""
         with self._told_errors(), self._reading() as connection:
             return rollups.watermarks(connection, refs, level_ms)
+
+    def levels(self) -> list[int]:
+        """Rollup levels that there are windows of, in ms, finest first."""
+        with self._told_errors(), self._reading() as connection:
+            return rollups.levels(connection)
 
     def write_windows(self, parts: Sequence[tuple[Ref, Windows]]) -> None:
         """Store windows, each replacing what is there in its span."""
@@ -404,6 +447,23 @@ class SqliteStore:
         with self._write:
             return self._sealer.take_sealed()
 
+    # --- records ----------------------------------------------------------------------------------
+
+    def put_records(self, kind: str, rows: Sequence[tuple[str, int, str]]) -> None:
+        """Store rows (id, updated_ms, JSON), all or none. Raises StoreFull, StoreError."""
+        with self.writing() as connection:
+            self.transaction(lambda: self.wrote(records.put(connection, kind, rows)))
+
+    def records(self, kind: str) -> Iterator[tuple[str, int, str]]:
+        """All rows (id, updated_ms, JSON) of a kind, by id. Raises StoreError."""
+        with self._told_errors():
+            yield from records.read(self._reading, kind, self.path, self.damage)
+
+    def remove_records(self, kind: str, ids: Sequence[str]) -> None:
+        """Forget rows. Raises StoreFull, StoreError."""
+        with self.writing() as connection:
+            self.transaction(lambda: records.remove(connection, kind, ids))
+
     # --- housekeeping -----------------------------------------------------------------------------
 
     def maintain(self, now_ms: int) -> None:
@@ -417,6 +477,7 @@ class SqliteStore:
                 if self._wal_bytes > WAL_BYTES // 4:
                     self._checkpoint(connection)
             self._retention.step(now_ms)
+            self._decoded.let_go(now_ms / 1000)
         except sqlite3.Error as error:
             raise self._told(error) from error
 
