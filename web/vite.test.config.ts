@@ -10,7 +10,7 @@ export default defineConfig({
     emptyOutDir: true,
     target: "node20",
     rollupOptions: {
-      input: ["tests/units.test.ts", "tests/range.test.ts", "tests/chart.test.ts"],
+      input: ["units", "range", "chart", "findings"].map((name) => `tests/${name}.test.ts`),
       output: { entryFileNames: "[name].mjs" },
     },
   },

@@ -74,6 +74,53 @@ def barograph_widgets():
     ]
 """
 
+SEER = """
+import json
+
+from barograph import Sample, hookimpl
+from barograph.contracts import Route
+from barograph.findings import Evidence, Observation
+from barograph.model import Labels
+
+SCORES = {}
+
+
+class Scores:
+    name = "seer"
+    interval_s = 1.0
+
+    def collect(self, now_ms):
+        for metric, (labels, value) in SCORES.items():
+            yield Sample("barograph_anomaly_score", value, {**labels, "metric": metric})
+
+
+def see(request):
+    told = json.loads(request.body)
+    told["evidence"] = [Evidence(**one) for one in told["evidence"]]
+    told["labels"] = Labels.of(told["labels"].pop("__name__", ""), told["labels"])
+    [found] = request.monitor.findings.report("seer", [Observation(**told)])
+    return {"id": found.id}
+
+
+def score(request):
+    told = json.loads(request.body)
+    if told["value"] is None:
+        SCORES.pop(told["metric"], None)
+    else:
+        SCORES[told["metric"]] = (told["labels"], told["value"])
+    return {}
+
+
+@hookimpl
+def barograph_metric_sources():
+    return [Scores()]
+
+
+@hookimpl
+def barograph_routes():
+    return [Route("/see", see, methods=("POST",)), Route("/score", score, methods=("POST",))]
+"""
+
 DIAL = """
 customElements.define("stranger-dial", class extends HTMLElement {
   set data(value) { this.textContent = value ? `dial says ${value.said}` : "no data"; }
@@ -96,10 +143,11 @@ def install(folder: Path, name: str, text: str, static: dict[str, str]) -> None:
 
 @pytest.fixture(scope="session")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment with three more plugins: hostile names, faults, one that cannot start."""
+    """The environment with more plugins: hostile names, faults, findings on demand, no start."""
     folder = tmp_path_factory.mktemp("site")
     install(folder, "stranger", STRANGER, {"dial.js": DIAL})
     install(folder, "faulty", FAULTY, {"broken.js": "throw new Error('it is broken');"})
+    install(folder, "seer", SEER, {})
     install(folder, "crooked", "raise RuntimeError('<b>crooked</b> on purpose')", {})
     paths = [str(folder), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}

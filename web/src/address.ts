@@ -1,5 +1,6 @@
 /** The page's address: everything that a link must bring back. Pure functions. */
 
+import type { FindingState } from "./contract";
 import { LIVE, PRESETS, type Range, between, recent } from "./range";
 
 export type Pairs = [label: string, value: string][];
@@ -16,11 +17,21 @@ export interface View {
   ref: number | null;
 }
 
+/** The list of findings: which of them, and which one is open ("" for none). */
+export interface FindingsView {
+  filter: Filter;
+  id: string;
+}
+
+export type Filter = FindingState | "all";
+export const FILTERS: Filter[] = ["open", "acknowledged", "dismissed", "resolved", "all"];
+
 export interface Address {
   range: Range;
   utc: boolean;
   filter: string;
   view: View | null;
+  findings: FindingsView | null;
 }
 
 export function read(search: string): Address {
@@ -40,12 +51,13 @@ export function read(search: string): Address {
           ref: Number.isInteger(ref) && ref > 0 ? ref : null,
         }
       : null,
+    findings: readFindings(query),
   };
 }
 
 export function write(address: Address): string {
   const query = new URLSearchParams();
-  const { range, view } = address;
+  const { range, view, findings } = address;
   if (range.kind === "between") {
     query.set("from", new Date(range.from).toISOString());
     query.set("to", new Date(range.to).toISOString());
@@ -63,8 +75,19 @@ export function write(address: Address): string {
     for (const [label, value] of view.line ?? []) query.append("line", `${label}:${value}`);
     if (view.ref !== null) query.set("ref", String(view.ref));
   }
+  if (findings) {
+    if (findings.filter !== "open" || !findings.id) query.set("findings", findings.filter);
+    if (findings.id) query.set("finding", findings.id);
+  }
   const text = query.toString().replaceAll("%3A", ":");
   return text ? `/?${text}` : "/";
+}
+
+function readFindings(query: URLSearchParams): FindingsView | null {
+  const id = query.get("finding") ?? "";
+  const named = query.get("findings");
+  if (!id && named === null) return null;
+  return { id, filter: FILTERS.find((one) => one === named) ?? "open" };
 }
 
 function readRange(query: URLSearchParams): Range {

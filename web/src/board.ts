@@ -1,16 +1,20 @@
 /** What the page shows: the range, the panels that are seen, and where their data come from. */
 
-import { type Address, type View, read, write } from "./address";
+import { type Address, type Filter, type FindingsView, type View, read, write } from "./address";
 import { Connection, type LinkState, type LiveTick } from "./connection";
 import type { Dashboard, Problem, Query, Section, Widget } from "./contract";
+import { Findings } from "./findings";
 import { load } from "./loading";
 import { Panel } from "./panel";
 import { LIVE, type Range, between, bounds, moved, recent, same, zoomed } from "./range";
+import { SCORES, Scores } from "./scores";
 import { drilled } from "./selector";
 import { Server, ServerError } from "./server";
 import { Theme } from "./theme";
 
 const FIRST_WIDGETS = 10;
+const SCORE_POINTS = 60;
+const FINDINGS_LATEST_MS = 2000;
 const MISSED = -1;
 const SETTLE_MS = 80;
 const SLOW_NOTICE_MS = 10_000;
@@ -21,6 +25,8 @@ const REFRESH_DASHBOARD_MS = 15_000;
 export class Board extends EventTarget {
   readonly server = new Server();
   readonly theme = new Theme();
+  readonly findings = new Findings(this.server, () => this.window);
+  readonly scores = new Scores();
   dashboard: Dashboard | null = null;
   failure = "";
   signedOut = false;
@@ -48,14 +54,21 @@ export class Board extends EventTarget {
     this.connection = new Connection(`${scheme}//${location.host}/api/barograph/v1/live`, {
       state: (state) => this.linkChanged(state),
       tick: (tick) => this.tick(tick),
+      findings: () => this.findings.refresh(),
       refused: (detail) => console.warn("the server refused a subscription:", detail),
     });
     addEventListener("popstate", () => this.apply(read(location.search)));
     document.addEventListener("visibilitychange", () => {
       this.resubscribe();
-      if (!document.hidden) this.catchUp();
+      if (document.hidden) return;
+      this.catchUp();
+      this.findings.refresh();
     });
     this.theme.addEventListener("change", () => this.changed());
+    this.findings.addEventListener("change", () => {
+      this.changed();
+      for (const panel of this.seen) panel.changed();
+    });
   }
 
   async start(): Promise<void> {
@@ -77,7 +90,12 @@ export class Board extends EventTarget {
       this.dashboard = kept ? { ...found, sections: before.sections } : found;
       this.failure = "";
       this.signedOut = false;
-      if (!before) this.loadFirst();
+      if (!kept) this.scores.prepare(found);
+      if (!before) {
+        this.loadFirst();
+        // Where no chart comes, findings do.
+        setTimeout(() => this.findings.start(), FINDINGS_LATEST_MS);
+      }
     } catch (error) {
       this.signedOut = error instanceof ServerError && error.status === 401;
       this.failure = message(error);
@@ -184,6 +202,19 @@ export class Board extends EventTarget {
     else this.go({ view: null });
   }
 
+  /** Show the list of findings, or one of them. */
+  openFindings(filter: Filter, id = ""): void {
+    this.go({ findings: { filter, id } });
+  }
+
+  linkTo(findings: FindingsView): string {
+    return write({ ...this.address, findings });
+  }
+
+  closeFindings(): void {
+    this.go({ findings: null });
+  }
+
   setFilter(filter: string): void {
     this.go({ filter }, false);
   }
@@ -218,6 +249,7 @@ export class Board extends EventTarget {
       this.edge = this.serverNow;
       this.reload();
       this.resubscribe();
+      this.findings.refresh();
     }
     this.changed();
     for (const panel of this.seen) panel.changed();
@@ -297,7 +329,25 @@ export class Board extends EventTarget {
 
   private reload(): void {
     this.generation += 1;
+    if (!this.live) void this.loadScores();
     this.reloadStale();
+  }
+
+  /** A range that does not move shows its highest scores; live ones come with the ticks. */
+  private async loadScores(): Promise<void> {
+    const { generation } = this;
+    const { query } = this.scores;
+    if (!query) return;
+    this.scores.clear();
+    const [from, to] = this.window.map(Math.round) as [number, number];
+    try {
+      const [found] = await this.server.range([query], from, to, SCORE_POINTS);
+      if (generation !== this.generation || !found || found.error) return;
+      this.scores.fill(found);
+      this.changed();
+    } catch (error) {
+      console.warn("the anomaly scores of this range could not be loaded:", message(error));
+    }
   }
 
   /** Load what is seen and is of another range, or was told to have missed ticks. */
@@ -322,12 +372,14 @@ export class Board extends EventTarget {
         const open = this.range.kind === "recent";
         some.forEach((panel, i) => panel.fill(answers[i]!, to, this.interval, open));
         this.resubscribe();
+        this.findings.start();
       },
       failed: (some, error) => this.failed(some, error),
     });
   }
 
   private failed(panels: Panel[], error: unknown): void {
+    this.findings.start();
     if (error instanceof ServerError && error.status === 401) {
       this.signedOut = true;
       this.changed();
@@ -346,13 +398,14 @@ export class Board extends EventTarget {
     clearTimeout(this.subscribing);
     this.subscribing = window.setTimeout(() => {
       const wanted = this.live && !document.hidden ? [...this.seen] : [];
-      this.connection.subscribe(
-        wanted
-          .filter((panel) => !panel.widget.module && panel.state !== "error")
-          .flatMap((panel) =>
-            panel.widget.queries.map((query: Query, i) => ({ id: `${panel.id}#${i}`, query })),
-          ),
-      );
+      const panels = wanted
+        .filter((panel) => !panel.widget.module && panel.state !== "error")
+        .flatMap((panel) =>
+          panel.widget.queries.map((query: Query, i) => ({ id: `${panel.id}#${i}`, query })),
+        );
+      const { query } = this.scores;
+      if (panels.length && query) panels.push({ id: SCORES, query });
+      this.connection.subscribe(panels);
     }, SETTLE_MS);
   }
 
@@ -360,6 +413,7 @@ export class Board extends EventTarget {
     if (!this.live) return;
     if (tick.skipped > 0) this.slow(tick.skipped);
     this.edge = Math.max(tick.t, this.edge);
+    this.scores.follow(tick);
     const [from] = this.window;
     for (const panel of this.seen) {
       const parts = panel.widget.queries.map((_, i) => ({
@@ -398,6 +452,7 @@ export class Board extends EventTarget {
       if (before === "lost") {
         void this.loadDashboard();
         this.catchUp();
+        this.findings.refresh();
       }
     }
     this.changed();

@@ -20,6 +20,8 @@ export interface LiveTick {
 export interface Callbacks {
   state(state: LinkState): void;
   tick(tick: LiveTick): void;
+  /** The findings have changed: ask for them. */
+  findings(): void;
   refused(detail: string): void;
 }
 
@@ -92,6 +94,8 @@ export class Connection {
       for (const [id, lines] of Object.entries(frame.panels)) this.lines.set(id, lines);
     } else if (frame.type === "tick") {
       this.callbacks.tick({ t: frame.t, skipped: frame.skipped, values: frame.v, lines: this.lines });
+    } else if (frame.type === "findings") {
+      this.callbacks.findings();
     } else if (frame.type === "error") {
       this.callbacks.refused(frame.detail);
     }

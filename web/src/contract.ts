@@ -85,6 +85,44 @@ export interface Samples {
   total: number;
 }
 
+export type Severity = "info" | "warning" | "critical";
+export type FindingState = "open" | "acknowledged" | "dismissed" | "resolved";
+
+/** A query and the range that shows what a finding speaks of. */
+export interface Evidence {
+  query: string;
+  start_ms: number;
+  end_ms: number;
+  note: string;
+}
+
+/** What an analyser or a detector saw, and what became of it. Its words and labels are a stranger's. */
+export interface Finding {
+  id: string;
+  source: string;
+  kind: string;
+  title: string;
+  text: string;
+  severity: Severity;
+  confidence: number;
+  state: FindingState;
+  start_ms: number;
+  end_ms: number;
+  first_ms: number;
+  last_ms: number;
+  times: number;
+  labels: Labels;
+  evidence: Evidence[];
+  details: Record<string, unknown>;
+  history: { t_ms: number; state: FindingState; by: string; note: string }[];
+}
+
+/** A range of a PromQL query, as Prometheus answers it. */
+export interface Matrix {
+  resultType: string;
+  result: { metric: Labels; values?: [number, string][] }[];
+}
+
 export interface PanelsFrame {
   type: "panels";
   panels: Record<string, { labels: Labels; legend: string }[]>;
@@ -97,4 +135,9 @@ export interface TickFrame {
   skipped: number;
 }
 
-export type Frame = PanelsFrame | TickFrame | { type: "pong" } | { type: "error"; detail: string };
+export type Frame =
+  | PanelsFrame
+  | TickFrame
+  | { type: "findings" }
+  | { type: "pong" }
+  | { type: "error"; detail: string };

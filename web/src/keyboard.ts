@@ -6,6 +6,8 @@ import { PRESETS, recent } from "./range";
 export interface KeyTargets {
   search(): void;
   shortcuts(): void;
+  /** Show or hide the findings. */
+  findings(): void;
   /** Move the focus to the next (1) or previous (-1) chart. */
   chart(direction: 1 | -1): void;
 }
@@ -32,6 +34,7 @@ export function listen(board: Board, targets: KeyTargets): () => void {
     if (preset && /^\d$/.test(key)) board.setRange(recent(preset.name));
     else if (key === "?") targets.shortcuts();
     else if (key === "/") targets.search();
+    else if (key === "f") targets.findings();
     else if (key === "l") board.goLive();
     else if (key === "t") board.theme.next();
     else if (key === "u") board.setUtc(!board.utc);
@@ -39,7 +42,9 @@ export function listen(board: Board, targets: KeyTargets): () => void {
     else if (key === " " && !(inner instanceof HTMLButtonElement)) {
       if (board.range.kind === "recent") board.pause(!board.paused);
     } else if (key === "Escape") {
-      if (board.address.view) board.closeView();
+      if (board.address.findings?.id) board.openFindings(board.address.findings.filter);
+      else if (board.address.findings) board.closeFindings();
+      else if (board.address.view) board.closeView();
       else board.zoomBack();
     } else return false;
     return true;

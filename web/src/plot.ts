@@ -3,6 +3,7 @@
 import uPlot from "uplot";
 
 import type { Value } from "./contract";
+import { type Mark, drawMarks } from "./marks";
 import { faded, look } from "./palette";
 import type { Line } from "./panel";
 import { type Scale, scaleFor, ticksOf } from "./scale";
@@ -28,6 +29,7 @@ export interface Frame {
   focus: string;
   /** Draw the band between least and most of each step. */
   band: boolean;
+  marks: readonly Mark[];
 }
 
 export interface PlotEvents {
@@ -206,6 +208,7 @@ export class Plot {
         },
       },
       hooks: {
+        drawClear: [(plot) => drawMarks(plot, this.frame.marks, this.frame.dark)],
         setCursor: [(plot) => this.events.cursor(within(plot) ? (plot.cursor.idx ?? null) : null)],
         setSelect: [
           (plot) => {

@@ -43,6 +43,76 @@ export function written(labels: Labels): string {
   return `${labels.__name__ ?? ""}${inner ? `{${inner}}` : ""}`;
 }
 
+export interface Matcher {
+  label: string;
+  op: "=" | "!=" | "=~" | "!~";
+  value: string;
+}
+
+const KEPT = 1000;
+const parsed = new Map<string, Matcher[] | null>();
+
+/** What a plain PromQL selector asks of a series; null for any other expression. */
+export function matchers(selector: string): Matcher[] | null {
+  let found = parsed.get(selector);
+  if (found === undefined) {
+    if (parsed.size >= KEPT) parsed.clear();
+    found = parse(selector);
+    parsed.set(selector, found);
+  }
+  return found;
+}
+
+function parse(selector: string): Matcher[] | null {
+  const shape = /^\s*([a-zA-Z_:][\w:]*)?\s*(?:\{(.*)\})?\s*$/s.exec(selector);
+  if (!shape || (shape[1] === undefined && shape[2] === undefined)) return null;
+  const found: Matcher[] = [];
+  if (shape[1]) found.push({ label: "__name__", op: "=", value: shape[1] });
+  const part = /\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)\s*(,|$)/sy;
+  const inner = (shape[2] ?? "").trim();
+  while (part.lastIndex < inner.length) {
+    const at = part.exec(inner);
+    if (!at) return null;
+    found.push({ label: at[1]!, op: at[2] as Matcher["op"], value: unquoted(at[3]!) });
+  }
+  return found;
+}
+
+/** Whether a series is one that the matchers ask for; a label it lacks is "". */
+export function fits(wanted: Matcher[], labels: Labels): boolean {
+  return wanted.every(({ label, op, value }) => {
+    const own = Object.hasOwn(labels, label) ? labels[label]! : "";
+    if (op === "=") return own === value;
+    if (op === "!=") return own !== value;
+    const pattern = expression(value);
+    return pattern !== null && pattern.test(own) === (op === "=~");
+  });
+}
+
+const expressions = new Map<string, RegExp | null>();
+
+/** A whole-text pattern; null for one that only the server's syntax knows. */
+function expression(text: string): RegExp | null {
+  let found = expressions.get(text);
+  if (found === undefined) {
+    try {
+      found = new RegExp(`^(?:${text})$`, "s");
+    } catch (error) {
+      console.info("this browser cannot match the pattern:", String(error));
+      found = null;
+    }
+    expressions.set(text, found);
+  }
+  return found;
+}
+
+const ESCAPES: Record<string, string> = { n: "\n", t: "\t", r: "\r" };
+
+function unquoted(text: string): string {
+  const inner = text.slice(1, -1);
+  return text.startsWith("`") ? inner : inner.replace(/\\(.)/gs, (_, one: string) => ESCAPES[one] ?? one);
+}
+
 function quoted(value: string): string {
   return `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`;
 }

@@ -1,6 +1,8 @@
 /** Requests to the server that sent this page. */
 
-import type { Dashboard, FoundSeries, Query, RangeResult, Samples } from "./contract";
+import type {
+  Dashboard, Finding, FindingState, FoundSeries, Matrix, Query, RangeResult, Samples,
+} from "./contract";
 
 const API = "/api/barograph/v1";
 const TIMEOUT_MS = 15_000;
@@ -31,14 +33,34 @@ export class Server {
     end: number,
     points: number,
   ): Promise<RangeResult[]> {
-    const body = JSON.stringify({ start, end, points, queries });
-    const headers = { "content-type": "application/json", "x-csrf-token": this.csrf };
-    const found = await this.ask<{ results: RangeResult[] }>(`${API}/range`, {
-      method: "POST",
-      headers,
-      body,
-    });
-    return found.results;
+    const asked = { start, end, points, queries };
+    return (await this.post<{ results: RangeResult[] }>(`${API}/range`, asked)).results;
+  }
+
+  /** Newest first; of a span of time (ms) only those that lie in it. */
+  async findings(states: FindingState[], limit: number, span?: [number, number]): Promise<Finding[]> {
+    const query = new URLSearchParams({ state: states.join(","), limit: String(limit) });
+    if (span) {
+      query.set("start", String(Math.round(span[0])));
+      query.set("end", String(Math.round(span[1])));
+    }
+    return (await this.ask<{ findings: Finding[] }>(`${API}/findings?${query}`)).findings;
+  }
+
+  finding(id: string): Promise<Finding> {
+    return this.ask(`${API}/findings/${encodeURIComponent(id)}`);
+  }
+
+  changeFinding(id: string, state: FindingState, note: string): Promise<Finding> {
+    return this.post(`${API}/findings/${encodeURIComponent(id)}`, { state, note });
+  }
+
+  /** A PromQL query over a range, a value each `step` ms. */
+  async promql(query: string, start: number, end: number, step: number): Promise<Matrix> {
+    const [from, to, each] = [start, end, step].map((ms) => String(ms / 1000)) as [string, string, string];
+    const body = new URLSearchParams({ query, start: from, end: to, step: each });
+    const init = { method: "POST", headers: { "x-csrf-token": this.csrf }, body };
+    return (await this.ask<{ data: Matrix }>("/api/v1/query_range", init)).data;
   }
 
   async series(match: string[], start: number, end: number): Promise<FoundSeries[]> {
@@ -59,6 +81,11 @@ export class Server {
     return this.ask(`${API}/widget?${query}&start=${start}&end=${end}&points=${points}`);
   }
 
+  private post<T>(path: string, body: unknown): Promise<T> {
+    const headers = { "content-type": "application/json", "x-csrf-token": this.csrf };
+    return this.ask(path, { method: "POST", headers, body: JSON.stringify(body) });
+  }
+
   private async ask<T>(path: string, init: RequestInit = {}): Promise<T> {
     let answer: Response;
     try {
@@ -74,8 +101,10 @@ export class Server {
 
 async function detail(answer: Response): Promise<string> {
   if (answer.headers.get("content-type")?.includes("json")) {
-    const problem = (await answer.json()) as { detail?: unknown };
-    if (typeof problem.detail === "string") return problem.detail;
+    const problem = (await answer.json()) as { detail?: unknown; error?: unknown };
+    // Problem details, or an error as Prometheus writes it.
+    const told = problem.detail ?? problem.error;
+    if (typeof told === "string") return told;
   }
   return `the server answered ${answer.status}`;
 }

@@ -56,6 +56,11 @@ export function spanText(from: number, to: number, utc: boolean): string {
   return `${a.date.slice(5)} ${left} – ${b.date.slice(5)} ${right}`;
 }
 
+/** When something was: both ends, or one time if it was but a moment. */
+export function whenText(from: number, to: number, utc: boolean): string {
+  return to - from < 1000 ? full(from, utc).slice(5, 19) : spanText(from, to, utc);
+}
+
 /** How long, in words: "4 s", "3 min", "2 h". */
 export function length(ms: number): string {
   if (ms < MINUTE) return `${Math.max(0, Math.round(ms / 1000))} s`;

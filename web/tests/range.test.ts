@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type Address, read, write } from "../src/address";
+import { type Address, FILTERS, read, write } from "../src/address";
 import { LIVE, PRESETS, SHORTEST, between, bounds, moved, recent, same, zoomed } from "../src/range";
 import { random } from "./random";
 
@@ -60,6 +60,9 @@ test("every address that is written reads back", () => {
         line: pick() < 0.5 ? null : pick() < 0.5 ? [] : [[label(), text()]],
         ref: pick() < 0.5 ? null : 1 + Math.floor(pick() * 1e9),
       },
+      findings: pick() < 0.5 ? null : {
+        filter: FILTERS[Math.floor(pick() * FILTERS.length)]!, id: text(),
+      },
     };
     assert.deepEqual(read(write(address).slice(1)), address);
   }
@@ -67,7 +70,8 @@ test("every address that is written reads back", () => {
 
 test("nonsense in an address is left out", () => {
   for (const search of ["?range=9y", "?from=x&to=y", "?from=2026-01-01", "?ref=-1&view=", "?where=x"]) {
-    assert.deepEqual(read(search), { range: LIVE, utc: false, filter: "", view: null });
+    const plain = { range: LIVE, utc: false, filter: "", view: null, findings: null };
+    assert.deepEqual(read(search), plain);
   }
   assert.equal(read("?view=a&ref=1.5")?.view?.ref, null);
 });

@@ -21,12 +21,19 @@ import "./table-widget";
 import "./tile";
 import { Watching } from "./watching";
 
+const NARROW = matchMedia("(max-width: 640px)");
+
 @customElement("barograph-app")
 export class AppElement extends LitElement {
   readonly board = new Board();
   @state() private problemsOpen = true;
+  @state() private drawerFailure = "";
+  /** On a phone the findings cover the whole page. */
+  @state() private narrow = NARROW.matches;
   @query("barograph-header") private header!: HeaderElement;
   @query("barograph-shortcuts") private shortcuts!: ShortcutsElement;
+  private drawer: Promise<unknown> | null = null;
+  private readonly sizes = new ResizeObserver(() => this.place());
 
   static styles = [
     controls,
@@ -89,6 +96,30 @@ export class AppElement extends LitElement {
         color: var(--accent);
         border-radius: 8px;
       }
+      /* With room enough the charts stand beside the findings; else these cover them. */
+      @media (min-width: 1100px) {
+        .content.beside {
+          margin-right: 500px;
+        }
+        .content.beside .page {
+          grid-template-columns: minmax(0, 1fr);
+        }
+        .content.beside .tiles {
+          grid-template-columns: repeat(auto-fit, minmax(118px, 1fr));
+        }
+        .content.beside .page > aside {
+          display: none;
+        }
+      }
+      .failed {
+        position: fixed;
+        right: 0;
+        bottom: 0;
+        z-index: 20;
+        padding: 16px;
+        background: var(--raised);
+        border: 1px solid var(--bad);
+      }
       .detail {
         grid-column: 1 / -1;
         min-width: 0;
@@ -142,31 +173,61 @@ export class AppElement extends LitElement {
   connectedCallback(): void {
     super.connectedCallback();
     void this.board.start();
+    NARROW.addEventListener("change", () => (this.narrow = NARROW.matches));
     listen(this.board, {
       search: () => this.header.search(),
       shortcuts: () => this.shortcuts.show(),
+      findings: () => this.toggleFindings(),
       chart: (direction) => this.focusChart(direction),
     });
   }
 
+  protected firstUpdated(): void {
+    this.sizes.observe(this.header);
+  }
+
+  /** The findings begin below the header; told to them alone, so that no other style is worked out anew. */
+  private place(): void {
+    const drawer = this.renderRoot.querySelector("barograph-findings");
+    drawer?.style.setProperty("--bar", `${this.header.offsetHeight}px`);
+  }
+
   protected updated(): void {
     const { dashboard, address } = this.board;
+    if (address.findings) this.place();
     const name = address.view ? this.board.widget(address.view.widget)?.title : "";
     if (dashboard) document.title = `${name ? `${name} · ` : ""}${dashboard.title} · Barograph`;
   }
 
   render(): TemplateResult {
     const { board } = this;
+    const view = board.address.findings;
+    const covered = view !== null && this.narrow;
+    if (view) this.loadDrawer();
     return html`<nav aria-label="On this page">
         <button class="skip" @click=${this.skip}>To the charts</button>
       </nav>
       <barograph-header
         .board=${board}
+        ?inert=${covered}
         @shortcuts=${() => this.shortcuts.show()}
         @problems=${() => (this.problemsOpen = !this.problemsOpen)}
+        @findings=${() => this.toggleFindings()}
       ></barograph-header>
-      <barograph-banner .board=${board} .open=${this.problemsOpen}></barograph-banner>
-      ${this.body()}
+      <div class="content ${view ? "beside" : ""}" ?inert=${covered}>
+        <barograph-banner .board=${board} .open=${this.problemsOpen}></barograph-banner>
+        ${this.body()}
+      </div>
+      ${view
+        ? this.drawerFailure
+          ? html`<aside class="failed" role="alert">
+              <p>The list of findings could not be loaded: ${this.drawerFailure}</p>
+              <button class="button" @click=${() => location.reload()}>Load the page again</button>
+              <button class="button" @click=${() => board.closeFindings()}>Close</button>
+            </aside>`
+          : html`<barograph-findings .board=${board} .view=${view}
+              @closed=${() => this.header.focusFindings()}></barograph-findings>`
+        : nothing}
       <barograph-shortcuts></barograph-shortcuts>`;
   }
 
@@ -246,6 +307,18 @@ export class AppElement extends LitElement {
         <div class="charts">${Array.from({ length: 4 }, () => html`<div class="ghost tall"></div>`)}</div>
       </section>
     </div>`;
+  }
+
+  /** The drawer's code comes when it is first opened: charts need none of it. */
+  private loadDrawer(): void {
+    this.drawer ??= import("./findings").catch((error: unknown) => {
+      this.drawerFailure = error instanceof Error ? error.message : String(error);
+    });
+  }
+
+  private toggleFindings(): void {
+    if (this.board.address.findings) this.board.closeFindings();
+    else this.board.openFindings("open");
   }
 
   private jump(name: string): void {

@@ -4,16 +4,21 @@ import { LitElement, type TemplateResult, css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 
 import type { Board } from "../board";
-import type { Widget } from "../contract";
+import type { Finding, Widget } from "../contract";
+import { touches } from "../findings";
+import type { Mark } from "../marks";
 import type { Line, Panel } from "../panel";
 import { moment } from "../timetext";
 import { format } from "../units";
 import { controls, icons } from "./controls";
 import "./plot";
+import { score, scoreStyles } from "./score";
+import { severity, severityStyles } from "./severity";
 import { swatch } from "./swatch";
 import { Watching } from "./watching";
 
 const LEGEND_LINES = 10;
+const FINDINGS_SHOWN = 2;
 
 @customElement("barograph-chart")
 export class ChartElement extends LitElement {
@@ -24,10 +29,14 @@ export class ChartElement extends LitElement {
   @state() private focusLine = "";
   @state() private explained = false;
   private panel: Panel | null = null;
+  private marked: readonly Mark[] = [];
+  private markKey = "";
   private unlisten: (() => void) | null = null;
 
   static styles = [
     controls,
+    severityStyles,
+    scoreStyles,
     css`
       :host {
         display: block;
@@ -143,6 +152,25 @@ export class ChartElement extends LitElement {
       .swatch {
         flex: none;
       }
+      .findings {
+        flex-direction: column;
+        min-height: 0;
+      }
+      .findings .line {
+        text-align: left;
+      }
+      .findings .here {
+        background: var(--accent-soft);
+      }
+      .findings .name {
+        color: var(--text);
+        unicode-bidi: isolate;
+      }
+      .findings .when {
+        flex: none;
+        color: var(--soft);
+        font-variant-numeric: tabular-nums;
+      }
       .name {
         color: var(--soft);
         overflow: hidden;
@@ -186,6 +214,7 @@ export class ChartElement extends LitElement {
     if (!panel) return html``;
     const [from, to] = board.window;
     const time = this.index === null ? undefined : panel.t[this.index];
+    const findings = board.findings.of(widget).filter((one) => touches(one, from, to));
     return html`<article class=${this.explained ? "explained" : ""}>
       <header>
         <h3>
@@ -196,6 +225,7 @@ export class ChartElement extends LitElement {
         ${time === undefined
           ? nothing
           : html`<time>${moment(time, panel.step, to - from, board.utc)}</time>`}
+        ${score(board.scores.of(widget), board.live)}
         <button
           class="button bare icon"
           aria-label="What ${widget.title} means"
@@ -217,11 +247,50 @@ export class ChartElement extends LitElement {
         .panel=${panel}
         .hiddenLines=${this.hiddenLines}
         .focusLine=${this.focusLine}
+        .marks=${this.marks(findings)}
         @cursor=${(event: CustomEvent<number | null>) => (this.index = event.detail)}
         @enlarge=${this.enlarge}
       ></barograph-plot>
-      ${this.legend(panel)}
+      ${this.legend(panel)} ${findings.length ? this.found(findings, time, from, to) : nothing}
     </article>`;
+  }
+
+  /** The same array as long as the marks are the same, so that the plot is not drawn anew. */
+  private marks(findings: Finding[]): readonly Mark[] {
+    const key = findings.map((one) => `${one.start_ms} ${one.end_ms} ${one.severity}`).join();
+    if (key !== this.markKey) {
+      this.markKey = key;
+      this.marked = findings.map((one) => ({
+        from: one.start_ms, to: one.end_ms, severity: one.severity,
+      }));
+    }
+    return this.marked;
+  }
+
+  /** What the bands say; the one under the cursor comes first. */
+  private found(findings: Finding[], time: number | undefined, from: number, to: number): TemplateResult {
+    const { board } = this;
+    const step = this.panel?.step ?? 0;
+    const here = (one: Finding) => time !== undefined && touches(one, time - step, time + step);
+    const sorted = [...findings].sort((a, b) => Number(here(b)) - Number(here(a)));
+    const more = sorted.length - FINDINGS_SHOWN;
+    return html`<ul class="findings" aria-label="Findings in this range">
+      ${sorted.slice(0, FINDINGS_SHOWN).map(
+        (one) => html`<li>
+          <button class="line ${here(one) ? "here" : ""}" title="${one.title}"
+            @click=${() => board.openFindings(board.address.findings?.filter ?? "open", one.id)}>
+            ${severity(one.severity)}
+            <span class="when">${moment(Math.max(one.start_ms, from), step, to - from, board.utc)}</span>
+            <span class="name">${one.title}</span>
+          </button>
+        </li>`,
+      )}
+      ${more > 0
+        ? html`<li><button class="line" @click=${() => board.openFindings("all")}>
+            and ${more} more findings here …
+          </button></li>`
+        : nothing}
+    </ul>`;
   }
 
   private legend(panel: Panel): TemplateResult {

@@ -97,5 +97,7 @@ export const icons = {
   keyboard: glyph(svg`<rect x="1.6" y="4" width="12.8" height="8" rx="1.6"/><path d="M4.2 6.7h.1M7 6.7h.1M9.8 6.7h.1M12 6.7h.1M5 9.5h6"/>`),
   list: glyph(svg`<path d="M2.8 4h10.4M2.8 8h10.4M2.8 12h6"/>`),
   calendar: glyph(svg`<rect x="2.2" y="3.2" width="11.6" height="10.4" rx="1.6"/><path d="M2.2 6.6h11.6M5.2 1.8v2.4M10.8 1.8v2.4"/>`),
+  finding: glyph(svg`<path d="M1.8 9.5h2.7l1.8-5.7 3.2 9 1.9-3.3h2.8"/>`),
+  copy: glyph(svg`<rect x="5.6" y="5.6" width="8" height="8" rx="1.4"/><path d="M10.4 5.4V3.8a1.4 1.4 0 0 0-1.4-1.4H3.8a1.4 1.4 0 0 0-1.4 1.4V9a1.4 1.4 0 0 0 1.4 1.4h1.6"/>`),
   out: glyph(svg`<circle cx="7" cy="7" r="4.2"/><path d="m10.2 10.2 3.3 3.3M5 7h4"/>`),
 };

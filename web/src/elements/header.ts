@@ -76,10 +76,13 @@ export class HeaderElement extends LitElement {
         border-radius: 2px;
         background: none;
       }
+      .news,
       .rest {
         display: flex;
         align-items: center;
         gap: 6px;
+      }
+      .news {
         margin-left: auto;
       }
       .filter {
@@ -109,6 +112,23 @@ export class HeaderElement extends LitElement {
         color: var(--warn);
         border-color: var(--warn);
       }
+      .badge {
+        min-width: 20px;
+        padding: 0 6px;
+        border-radius: 99px;
+        background: var(--accent);
+        color: var(--on-accent);
+        font-size: 12px;
+        font-weight: 650;
+        line-height: 20px;
+        text-align: center;
+        font-variant-numeric: tabular-nums;
+      }
+      @media (max-width: 900px) {
+        .findings .word {
+          display: none;
+        }
+      }
       .zone {
         font-size: 12.5px;
         min-width: 54px;
@@ -118,8 +138,10 @@ export class HeaderElement extends LitElement {
           padding: 6px 12px;
           gap: 6px;
         }
-        .rest {
+        .news {
           margin-left: 0;
+        }
+        .rest {
           width: 100%;
         }
         .mark {
@@ -153,9 +175,15 @@ export class HeaderElement extends LitElement {
     this.field.select();
   }
 
+  /** The focus comes back to what opened the findings. */
+  focusFindings(): void {
+    this.renderRoot.querySelector<HTMLElement>(".findings")?.focus();
+  }
+
   render(): TemplateResult {
     const { board } = this;
     const problems = board.problems.length;
+    const open = board.findings.count === "0" ? "" : board.findings.count;
     const { choice } = board.theme;
     const icon = { system: icons.system, light: icons.sun, dark: icons.moon }[choice];
     return html`<header class="bar">
@@ -164,13 +192,25 @@ export class HeaderElement extends LitElement {
         <h1>${board.dashboard?.title ?? "Barograph"}</h1>
       </a>
       ${this.link()}
-      <div class="rest">
+      <div class="news">
         ${problems
           ? html`<button class="button count" aria-label="${problems} problems"
               @click=${() => this.dispatchEvent(new Event("problems"))}>
               ${icons.warning}${problems}
             </button>`
           : nothing}
+        <button class="button findings ${board.address.findings ? "on" : ""}"
+          aria-expanded=${board.address.findings !== null}
+          aria-label="Findings${open ? `, ${open} open` : ""}"
+          title="Findings (f)"
+          @click=${() => this.dispatchEvent(new Event("findings"))}>
+          ${icons.finding}<span class="word">Findings</span>${open
+            ? html`<span class="badge">${open}</span>`
+            : nothing}
+        </button>
+        <span class="spoken" role="status">${open ? `${open} open findings` : ""}</span>
+      </div>
+      <div class="rest">
         <label class="filter ${board.address.filter ? "used" : ""}">
           ${icons.search}<span class="spoken">Filter charts</span>
           <input type="search" placeholder="Filter  /" .value=${board.address.filter}

@@ -5,6 +5,7 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import uplotStyles from "uplot/dist/uPlot.min.css?inline";
 
 import type { Board } from "../board";
+import type { Mark } from "../marks";
 import type { Panel } from "../panel";
 import { Plot } from "../plot";
 import { summary, trend } from "../stack";
@@ -15,11 +16,15 @@ import { Sight } from "./sight";
 import { Watching } from "./watching";
 
 const NONE: ReadonlySet<string> = new Set();
+const UNMARKED: readonly Mark[] = [];
 const COARSE_STEP_MS = 30_000;
 const COARSE_DRAW_MS = 5_000;
 const SPOKEN_LINES = 6;
 
-/** Dispatches `cursor` (detail: index into the panel's times, or null). */
+/**
+ * Dispatches `cursor` (detail: index into the panel's times, or null), `enlarge`, and `again` if
+ * data of a range of its own are to be loaded once more.
+ */
 @customElement("barograph-plot")
 export class PlotElement extends LitElement {
   @property({ attribute: false }) board!: Board;
@@ -27,6 +32,9 @@ export class PlotElement extends LitElement {
   @property({ attribute: false }) hiddenLines: ReadonlySet<string> = NONE;
   @property() focusLine = "";
   @property({ type: Number }) height = 168;
+  @property({ attribute: false }) marks: readonly Mark[] = UNMARKED;
+  /** A range of its own whose data somebody else loads; without it the page's. */
+  @property({ attribute: false }) own: readonly [number, number] | null = null;
   @state() private spoken = "";
   @state() private told = "";
   @query(".draw") private area!: HTMLElement;
@@ -36,6 +44,8 @@ export class PlotElement extends LitElement {
   private drawnAt = 0;
   private drawnState = "";
   private index: number | null = null;
+  /** The time (ms) that the arrow keys read last: points move on under a live chart. */
+  private readAt: number | null = null;
   private unlisten: (() => void) | null = null;
   private shown: Panel | null = null;
   private readonly sight = new Sight(this, () => this.place());
@@ -180,6 +190,7 @@ export class PlotElement extends LitElement {
         aria-describedby="summary"
         @focus=${() => (this.told = this.words())}
         @blur=${() => this.leave()}
+        @pointermove=${() => (this.readAt = null)}
       ></div>
       ${this.overlay()}
       <p id="summary" class="spoken">${this.told}</p>
@@ -198,6 +209,9 @@ export class PlotElement extends LitElement {
           <p>No data yet. If this machine has it, the first point comes within seconds.</p>
         </div>`;
       case "nothing":
+        if (this.own) {
+          return html`<div class="state"><p>No data in this range: perhaps it is too old by now.</p></div>`;
+        }
         return html`<div class="state">
           <p>No data in this range.</p>
           <button class="button" @click=${() => board.goLive()}>Go to live</button>
@@ -205,25 +219,30 @@ export class PlotElement extends LitElement {
       case "error":
         return html`<div class="state error" role="alert">
           <p>This chart failed: ${panel.error}</p>
-          <button class="button" @click=${() => board.again(panel)}>Try again</button>
+          <button class="button" @click=${() => this.again()}>Try again</button>
         </div>`;
       default:
         return nothing;
     }
   }
 
+  private again(): void {
+    if (this.own) this.dispatchEvent(new Event("again"));
+    else this.board.again(this.panel);
+  }
+
   /** In or out of sight, or another panel: who gets data. */
   private place(): void {
     if (!this.board || !this.panel) return;
     if (this.shown && (this.shown !== this.panel || !this.sight.seen)) {
-      this.board.hide(this.shown);
+      if (!this.own) this.board.hide(this.shown);
       this.unlisten?.();
       this.unlisten = this.shown = null;
     }
     if (this.sight.seen && !this.shown) {
       this.shown = this.panel;
       this.unlisten = this.panel.listen(() => this.draw(false));
-      this.board.show(this.panel);
+      if (!this.own) this.board.show(this.panel);
     }
     this.draw(true);
   }
@@ -257,13 +276,14 @@ export class PlotElement extends LitElement {
       zoom: (from, to) => board.zoomTo(from, to),
       back: () => board.zoomBack(),
     });
-    const [from, to] = board.window;
+    const [from, to] = this.range;
     const { widget } = panel;
     try {
       this.plot.draw({
         t: panel.t, lines: panel.lines, from, to, width: this.width, height: this.height,
         unit: widget.unit, minimum: widget.minimum, maximum: widget.maximum, stack: widget.stacked,
         dark: board.theme.dark, utc: board.utc, hidden: this.hiddenLines, focus: this.focusLine,
+        marks: this.marks,
         band: panel.level > 0 && panel.lines.length <= 3 && panel.lines.some((line) => line.max),
       });
     } catch (error) {
@@ -286,7 +306,8 @@ export class PlotElement extends LitElement {
     const { panel, board } = this;
     const last = panel.t.length - 1;
     const step = event.shiftKey ? 10 : 1;
-    const at = this.index ?? last + (event.key === "ArrowLeft" ? 1 : 0);
+    const read = this.readAt === null ? -1 : panel.t.findIndex((time) => time >= this.readAt!);
+    const at = read >= 0 ? read : (this.index ?? last + (event.key === "ArrowLeft" ? 1 : 0));
     const steps: Record<string, number> = {
       ArrowLeft: at - step,
       ArrowRight: at + step,
@@ -313,12 +334,17 @@ export class PlotElement extends LitElement {
     event.stopPropagation();
   }
 
+  private get range(): readonly [number, number] {
+    return this.own ?? this.board.window;
+  }
+
   private read(index: number): void {
     const { panel, board } = this;
     this.plot?.moveTo(index);
     this.index = index;
+    this.readAt = panel.t[index] ?? null;
     this.dispatchEvent(new CustomEvent("cursor", { detail: index }));
-    const [from, to] = board.window;
+    const [from, to] = this.range;
     const values = [...panel.lines]
       .sort((a, b) => (b.values[index] ?? 0) - (a.values[index] ?? 0))
       .slice(0, SPOKEN_LINES)
@@ -327,6 +353,7 @@ export class PlotElement extends LitElement {
   }
 
   private leave(): void {
+    this.readAt = null;
     this.spoken = "";
     this.plot?.moveTo(null);
   }

@@ -9,13 +9,14 @@ const KEYS: [string, [string[], string][]][] = [
   ["Anywhere", [
     [["?"], "this list"],
     [["/"], "filter charts"],
+    [["f"], "findings: show, hide"],
     [["l"], "live"],
     [["Space"], "pause, go on"],
     [["1", "…", "7"], "ranges from live to 30 days"],
     [["t"], "theme: system, light, dark"],
     [["u"], "times in UTC or local"],
     [["n", "p"], "next, previous chart"],
-    [["Esc"], "back from a detail, undo a zoom"],
+    [["Esc"], "close findings, back from a detail, undo a zoom"],
   ]],
   ["In a chart", [
     [["←", "→"], "read the values; with Shift by tens"],
