@@ -20,6 +20,7 @@ from barograph import PerformanceMonitor, PluginManager
 from barograph.config import Config, Duration, MonitorConfig, PluginSettings
 from barograph.instruments import Counter, Registry
 from barograph.instruments.connection import Connection
+from barograph.instruments.lines import SocketLine
 from barograph.model import Matcher
 from barograph_application import Config as Options
 from barograph_application import totals
@@ -127,7 +128,7 @@ def test_a_killed_worker_leaves_what_it_had_sent(running: PerformanceMonitor, fo
 def test_an_application_outlives_the_server_and_catches_up(folder: Path) -> None:
     registry = Registry()
     counter = Counter("orders_total", registry=registry)
-    line = Connection("shop", folder / "a.sock", 60.0, registry)
+    line = Connection("shop", SocketLine(folder / "a.sock"), 60.0, registry)
     counter.inc(3)
     started = time.monotonic()
     assert not line.flush()

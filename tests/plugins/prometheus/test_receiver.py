@@ -223,7 +223,7 @@ def test_exemplars_and_native_histograms_are_counted(
 
 BAD = [
     (415, b"", {"content-type": "application/json"}),
-    (415, b"", {"content-type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}),
+    (415, b"", {"content-type": "application/x-protobuf;proto=io.prometheus.write.v3.Request"}),
     (415, b"", {"content-encoding": "gzip"}),
     (400, b"", {}),
     (400, b"\xff" * 20, {}),

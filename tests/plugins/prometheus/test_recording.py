@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from written import stored
 
 from barograph import PerformanceMonitor
+from barograph.contracts import Request
 from barograph.model import STALE_NAN, Batch, Labels, Metric, is_stale
-from barograph_prometheus.recording import GroupLoop, Recorder
+from barograph_prometheus.recording import GroupLoop, Recorder, told_rules
 from barograph_prometheus.rule_files import BadRules, Group, Rule, read_rules
 
 YAML = """
@@ -118,7 +120,6 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, suffix: str) 
 ))  # fmt: skip
 def test_no_tree_is_a_defect(tmp_path_factory: pytest.TempPathFactory, tree: object) -> None:
     import contextlib
-    import json
 
     with contextlib.suppress(BadRules):
         read(tmp_path_factory.mktemp("r"), json.dumps({"groups": tree}))
@@ -202,6 +203,32 @@ def test_more_series_than_the_limit_fail(monitor: PerformanceMonitor) -> None:
     assert "limit" in f.loop.error
 
 
+def told(monitor: PerformanceMonitor, kind: str = "record") -> Any:
+    answer = told_rules(Request(monitor, "GET", "/api/v1/rules", {"type": [kind]}))
+    assert answer.status == 200
+    return json.loads(answer.body)["data"]
+
+
+def test_how_rules_do_is_told_as_prometheus_tells_it(monitor: PerformanceMonitor) -> None:
+    f = Fixture(monitor, Rule("good", "sum(in)", {"team": "x"}), Rule("bad", "in + on() in"))
+    rules = f.loop.told(with_rules=True)["rules"]
+    assert [(r["health"], r["lastEvaluation"]) for r in rules] == [
+        ("unknown", "0001-01-01T00:00:00Z")
+    ] * 2
+    f.put(a=1, b=2)
+    f.evaluate()
+    good, bad = f.loop.told(with_rules=True)["rules"]
+    assert (good["health"], good["lastError"], good["labels"]) == ("ok", "", {"team": "x"})
+    assert (bad["health"], bad["type"]) == ("err", "recording")
+    assert "many-to-many" in bad["lastError"]
+
+
+def test_rules_of_an_unknown_type_are_refused(monitor: PerformanceMonitor) -> None:
+    answer = told_rules(Request(monitor, "GET", "/api/v1/rules", {"type": ["guess"]}))
+    assert answer.status == 400
+    assert json.loads(answer.body)["errorType"] == "bad_data"
+
+
 def test_groups_run_at_their_intervals_from_files(
     monitor: PerformanceMonitor, tmp_path: Path
 ) -> None:
@@ -213,6 +240,12 @@ def test_groups_run_at_their_intervals_from_files(
         found = eventually(lambda: len(s := stored(monitor, "now").get("now", [])) >= 4 and s)
         assert {(t % 200) for t, _ in found} == {found[0][0] % 200}
         assert all(abs(v * 1000 - t) < 1 for t, v in found)
+        (group,) = told(monitor)["groups"]
+        assert (group["name"], group["file"], group["interval"]) == ("g", str(path), 0.2)
+        (rule,) = group["rules"]
+        assert (rule["name"], rule["query"], rule["health"]) == ("now", "time()", "ok")
+        assert rule["lastEvaluation"] == group["lastEvaluation"] > "2020"
+        assert told(monitor, "alert")["groups"][0]["rules"] == []
     finally:
         recorder.stop(2.0)
 

@@ -19,9 +19,10 @@ Recording takes no lock: each thread has cells of its own, which are summed when
 that embeds ``PerformanceMonitor`` the plugin ``application`` reads them without that.
 """
 
-from barograph.instruments.connection import connect
-from barograph.instruments.histograms import Histogram, Timer
-from barograph.instruments.metrics import Across, Counter, Gauge
+from barograph.instruments.connection import connect, flush
+from barograph.instruments.histograms import SECONDS, Histogram, Timer
+from barograph.instruments.metrics import Across, Cell, Counter, Gauge
 from barograph.instruments.registry import REGISTRY, Registry
 
-__all__ = ["REGISTRY", "Across", "Counter", "Gauge", "Histogram", "Registry", "Timer", "connect"]
+__all__ = ["REGISTRY", "SECONDS", "Across", "Cell", "Counter", "Gauge", "Histogram", "Registry",
+           "Timer", "connect", "flush"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sending a process's readings to this machine's Barograph, over a Unix socket.
+"""Sending a process's readings to a Barograph.
 
 Each message holds what was recorded since the last one that was acknowledged, and has a number: a
 message that may or may not have arrived is sent again as it was, and counted once. While the server
@@ -11,7 +11,6 @@ import atexit
 import json
 import math
 import os
-import socket
 import sys
 import threading
 import uuid
@@ -21,10 +20,8 @@ from typing import Any
 
 import attrs
 
+from barograph.instruments.lines import HttpLine, Line, SocketLine, socket_path
 from barograph.instruments.registry import REGISTRY, Description, Pairs, Reading, Registry
-
-SOCKET_NAME = "application.sock"
-SYSTEM_SOCKET = Path("/run/barograph") / SOCKET_NAME
 
 TIMEOUT_S = 2.0
 CLOSING_S = 1.0
@@ -34,17 +31,6 @@ MAX_PAUSE_S = 10.0
 """Longest pause between attempts while the server is away."""
 
 Key = tuple[str, Pairs]
-
-
-def socket_path(given: str | Path | None = None) -> Path:
-    """Where the server listens: as given, $BAROGRAPH_SOCKET, or below a data folder."""
-    from barograph.config.schema import default_data_dir
-
-    named = given or os.environ.get("BAROGRAPH_SOCKET")
-    if named:
-        return Path(named)
-    own = default_data_dir() / SOCKET_NAME
-    return own if own.exists() or not SYSTEM_SOCKET.exists() else SYSTEM_SOCKET
 
 
 class Deltas:
@@ -122,7 +108,7 @@ class Connection:
     """A process's line to the server. ``sent``, ``failed``, ``refused``: messages so far."""
 
     service: str
-    path: Path
+    line: Line
     interval_s: float
     registry: Registry
     sent: int = 0
@@ -130,7 +116,6 @@ class Connection:
     refused: int = 0
     last_error: str = ""
     _deltas: Deltas = attrs.field(init=False)
-    _socket: socket.socket | None = attrs.field(init=False, default=None)
     _stop: threading.Event = attrs.field(init=False, factory=threading.Event)
     _lock: threading.Lock = attrs.field(init=False, factory=threading.Lock)
     _thread: threading.Thread | None = attrs.field(init=False, default=None)
@@ -158,7 +143,7 @@ class Connection:
         with self._lock:
             if not self._deltas.waiting or self._send(self._deltas.message(), CLOSING_S / 2):
                 self._send(self._deltas.message(last=True), CLOSING_S / 2)
-            self._hang_up()
+            self.line.hang_up()
 
     def _run(self) -> None:
         pause = self.interval_s
@@ -168,17 +153,11 @@ class Connection:
 
     def _send(self, message: bytes, timeout_s: float) -> bool:
         try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                self._socket.settimeout(timeout_s)
-                self._socket.connect(str(self.path))
-            self._socket.settimeout(timeout_s)
-            self._socket.sendall(message)
-            answer = self._answer(self._socket)
-        except (OSError, ValueError) as error:
-            self._hang_up()
+            answer = self.line.exchange(message, timeout_s)
+        except OSError as error:
+            self.line.hang_up()
             self.failed += 1
-            self.last_error = f"{self.path}: {error}"
+            self.last_error = f"{self.line}: {error}"
             return False
         if answer.get("error"):
             self.refused += 1  # sending it again would not help
@@ -188,31 +167,11 @@ class Connection:
         self._deltas.acknowledge()
         return True
 
-    @staticmethod
-    def _answer(line: socket.socket) -> dict[str, Any]:
-        data = b""
-        while not data.endswith(b"\n"):
-            part = line.recv(65536)
-            if not part:
-                raise OSError("the server hung up")
-            data += part
-            if len(data) > 65536:
-                raise OSError("the answer is too long")
-        found = json.loads(data)
-        if not isinstance(found, dict):
-            raise OSError("the answer is not understood")
-        return found
-
-    def _hang_up(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
     def renew(self) -> None:
         """In a forked child: a process of its own, with a line and a thread of its own."""
         self._lock = threading.Lock()
         self._deltas = Deltas(self.registry, self.service)
-        self._hang_up()  # this process's copy of the descriptor
+        self.line.hang_up()  # this process's copy of the descriptor
         if not self._stop.is_set():
             self._stop = threading.Event()
             self.start()
@@ -223,20 +182,24 @@ _connection: Connection | None = None
 
 
 def connect(
-    service: str = "", *, socket: str | Path | None = None, interval_s: float = 1.0,
-    registry: Registry | None = None,
+    service: str = "", *, socket: str | Path | None = None, url: str = "", token: str = "",
+    interval_s: float = 1.0, registry: Registry | None = None,
 ) -> Connection:  # fmt: skip
-    """Send this process's instruments to this machine's Barograph; all that an application calls.
+    """Send this process's instruments to a Barograph; all that an application calls.
 
-    ``service``: the application's name, by default that of its program. ``socket``: where the
-    server listens, by default $BAROGRAPH_SOCKET or the data folder's. It never blocks and never
-    raises because the server is away: it tries again, and then sends everything that was counted
-    meanwhile. Forked workers connect by themselves. Calling it again gives the same connection.
+    ``service``: the application's name, by default that of its program. ``socket``: where this
+    machine's server listens, by default $BAROGRAPH_SOCKET or the data folder's. ``url`` and
+    ``token`` (or $BAROGRAPH_URL and $BAROGRAPH_INGEST_TOKEN): the address of a server on another
+    machine, and an ingest token of it. It never blocks and never raises because the server is away:
+    it tries again, and then sends everything that was counted meanwhile. Forked workers connect by
+    themselves. Calling it again gives the same connection. Raises ValueError for a ``url`` that is
+    none, or one without a token.
     """
     global _connection
     if _connection is None:
         name = service or Path(sys.argv[0] if sys.argv else "python").stem or "python"
-        _connection = Connection(name, socket_path(socket), interval_s, registry or REGISTRY)
+        line = _line(socket, url, token)
+        _connection = Connection(name, line, interval_s, registry or REGISTRY)
         _connection.start()
         atexit.register(_connection.close)
         if hasattr(os, "register_at_fork"):
@@ -244,9 +207,29 @@ def connect(
     return _connection
 
 
+def flush() -> bool:
+    """Send now what this process has recorded, if it is connected; whether the server has it.
+
+    For servers that end a process without Python's own end (as uvicorn does at SIGTERM); a second
+    at most.
+    """
+    return _connection is not None and _connection.flush(CLOSING_S)
+
+
+def _line(socket: str | Path | None, url: str, token: str) -> Line:
+    address = url or ("" if socket else os.environ.get("BAROGRAPH_URL", ""))
+    if address:
+        return HttpLine(address, token or os.environ.get("BAROGRAPH_INGEST_TOKEN", ""))
+    return SocketLine(socket_path(socket))
+
+
 def _at_exit_of_a_worker(connection: Connection) -> None:
     # Workers of multiprocessing end without atexit, but run their own finalizers, which they
     # forget right after the fork: so ask again once that has happened.
+    # Celery's children end by os._exit, but tell that before; some live less than a second.
+    celery = sys.modules.get("celery.signals")
+    if celery is not None:
+        celery.worker_process_shutdown.connect(lambda **_: connection.close(), weak=False)
     if "multiprocessing.util" in sys.modules:
         from multiprocessing import util
 

@@ -19,13 +19,19 @@ Across = Literal["sum", "max", "min", "last"]
 """How the values of a gauge in several processes become one; ``last``: the newest set."""
 
 
-class _Cell:
-    """What one thread has added."""
+class Cell:
+    """What one thread has added; only that thread may change it."""
 
     __slots__ = ("sum",)
 
     def __init__(self, n: float) -> None:
         self.sum = n
+
+
+def _empty(cells: dict[int, Cell]) -> None:
+    """Back to nothing; the cells stay those that their threads hold."""
+    for cell in list(cells.values()):
+        cell.sum = 0.0
 
 
 class CounterChild(Child):
@@ -37,7 +43,7 @@ class CounterChild(Child):
     """``inc(n=1.0)``: add ``n``; raises ValueError if it is negative or no number."""
 
     def __init__(self) -> None:
-        cells: dict[int, _Cell] = {}
+        cells: dict[int, Cell] = {}
         ident = get_ident
 
         def inc(n: float = 1.0) -> None:
@@ -46,7 +52,7 @@ class CounterChild(Child):
                 try:
                     cells[ident()].sum += n
                 except KeyError:
-                    cells[ident()] = _Cell(n)
+                    cells[ident()] = Cell(n)
             else:
                 raise ValueError(f"a counter only grows: {n!r} cannot be added")
 
@@ -56,7 +62,7 @@ class CounterChild(Child):
         return Reading(math.fsum(cell.sum for cell in list(self._cells.values())))
 
     def forget(self) -> None:
-        self._cells.clear()
+        _empty(self._cells)
 
 
 class Counter(Family[CounterChild]):
@@ -88,18 +94,22 @@ class GaugeChild(Child):
     """``inc(n=1.0)``: add ``n``."""
 
     def __init__(self) -> None:
-        cells: dict[int, _Cell] = {}
+        cells: dict[int, Cell] = {}
         ident = get_ident
 
         def inc(n: float = 1.0) -> None:
             try:
                 cells[ident()].sum += n
             except KeyError:
-                cells[ident()] = _Cell(n)
+                cells[ident()] = Cell(n)
 
         self._cells, self.inc = cells, inc
         self._base = 0.0
         self._read: Callable[[], float] | None = None
+
+    def cell(self) -> Cell:
+        """The calling thread's own, for code that records so often that a call costs too much."""
+        return self._cells.setdefault(get_ident(), Cell(0.0))
 
     def dec(self, n: float = 1.0) -> None:
         """Take ``n`` away."""
@@ -109,7 +119,7 @@ class GaugeChild(Child):
         """From now on it is ``value``."""
         # What other threads add during these two steps may be lost; set and inc of one gauge
         # from several threads have no defined order anyhow.
-        self._cells.clear()
+        _empty(self._cells)
         self._base = float(value)
 
     def set_function(self, read: Callable[[], float]) -> None:
@@ -125,7 +135,7 @@ class GaugeChild(Child):
         return Reading(self._base + math.fsum(cell.sum for cell in list(self._cells.values())))
 
     def forget(self) -> None:
-        self._cells.clear()
+        _empty(self._cells)
         self._base = 0.0
 
 

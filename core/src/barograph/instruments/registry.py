@@ -90,6 +90,7 @@ class Registry:
 
     def forget(self) -> None:
         """Every instrument back to nothing."""
+        self._lock = threading.Lock()  # after a fork another thread may have held it
         for one in list(self._instruments.values()):
             one.forget()
 

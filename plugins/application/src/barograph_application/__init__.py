@@ -9,7 +9,9 @@ from barograph.config import Duration, option, options
 from barograph.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from barograph.contracts import ColumnarSource, Lifecycle, Widget
+    import click
+
+    from barograph.contracts import ColumnarSource, Lifecycle, Route, Widget
 
 
 @options
@@ -41,7 +43,24 @@ def barograph_lifecycle(config: Config) -> Sequence[Lifecycle]:
 
 
 @hookimpl
+def barograph_commands() -> Sequence[click.Command]:
+    from barograph_application.command import attach
+
+    return [attach]
+
+
+@hookimpl
+def barograph_routes() -> Sequence[Route]:
+    from barograph.contracts import Route
+    from barograph_application.receiver import MAX_MESSAGE, pushed
+
+    summary = "What applications on other machines have recorded"
+    return [Route("/push", pushed, ("POST",), summary, max_body=MAX_MESSAGE, ingest=True)]
+
+
+@hookimpl
 def barograph_widgets() -> Sequence[Widget]:
+    from barograph.query import RangeQuery
     from barograph.widgets import chart, query
 
     section = "Application"
@@ -76,6 +95,46 @@ def barograph_widgets() -> Sequence[Widget]:
             drill_by=("service", "http_route", "http_response_status_code"),
             help="Requests a second that ended in a server error (5xx).",
             bad="Anything steadily above zero.",
+        ),
+        chart(
+            "error-share",
+            "Share of errors",
+            query(
+                f'{duration}_count{{http_response_status_code=~"5.."}}',
+                fn="rate",
+                agg="sum",
+                by=("service",),
+                over=(f"{duration}_count",),
+                legend="{service}",
+            ),
+            section=section,
+            order=3,
+            unit="ratio",
+            minimum=0,
+            help="Share of all requests that ended in a server error (5xx).",
+            bad="Above 1 %: one user in a hundred sees an error.",
+        ),
+        chart(
+            "duration",
+            "Request duration",
+            tuple(
+                RangeQuery(
+                    (f"{duration}_bucket",),
+                    "rate",
+                    "sum",
+                    ("service",),
+                    quantile=share / 100,
+                    legend=f"{{service}} p{share}",
+                )
+                for share in (50, 95, 99)
+            ),
+            section=section,
+            order=0,
+            unit="seconds",
+            minimum=0,
+            drill_by=("service", "http_route", "http_request_method"),
+            help="Half, 95 and 99 of a hundred requests were answered within these times.",
+            bad="p99 far above p50: some users wait long while most do not.",
         ),
         chart(
             "in-flight",

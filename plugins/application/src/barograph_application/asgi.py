@@ -7,12 +7,13 @@ Litestar([...], middleware=[MetricsMiddleware])
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
 
-from barograph.instruments import Registry
-from barograph_application.http import http_server
+from barograph.instruments import Registry, flush
+from barograph_application.http import MEASURED, Recorder, add, http_server
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,69 +21,88 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods whose requests have no body worth looking for."""
+
 
 class MetricsMiddleware:
     """Measures every HTTP request; what is not HTTP passes untouched.
 
-    The time is taken until the last part of the answer was handed over. A route is the template
-    that the framework matched (``/users/{id}``), never the path itself, and "" if there is none.
+    The time is taken until the last part of the answer is handed to the server. A route is the
+    template that the framework matched (``/users/{id}``), never the path itself, and "" if there is
+    none. The size of a request is what its head announces.
     """
 
     def __init__(self, app: Any, registry: Registry | None = None) -> None:
         self._app: App = app
         self._http = http_server(registry)
-        self._routes: dict[int, str] = {}
+        self._matched: dict[int, Any] = {}  # what is bound by its id must not be replaced under it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        if scope["type"] != "http" or MEASURED in scope:
+            lifespan = scope["type"] == "lifespan"
+            await self._app(scope, receive, _flushing(send) if lifespan else send)
             return
-        http = self._http
-        method = http.method(scope["method"])
-        active = http.active(method)
-        status, sent, done = 500, 0, False
-        started = perf_counter()
+        scope[MEASURED] = True
+        recorder = self._http.here()  # of the loop's thread, which this request does not leave
+        active = recorder.active(scope["method"])
+        status, sent = 500, 0
+        started: float | None = perf_counter()
 
-        async def measured(message: Message) -> None:
-            nonlocal status, sent, done
-            if message["type"] == "http.response.body":
+        def measured(message: Message) -> Awaitable[None]:
+            nonlocal status, sent, started
+            kind = message["type"]
+            if kind == "http.response.body":
                 sent += len(message.get("body", b""))
-                await send(message)
-                if not message.get("more_body", False) and not done:
-                    done = True
-                    finish()
-                return
-            if message["type"] == "http.response.start":
+                if started is not None and not message.get("more_body"):
+                    self._record(recorder, scope, status, perf_counter() - started, sent)
+                    started = None
+            elif kind == "http.response.start":
                 status = message["status"]
-            await send(message)
+            return send(message)
 
-        def finish() -> None:
-            seconds = perf_counter() - started
-            http.finished(method, self._route(scope), status, seconds, _length(scope), sent)
-
-        active(1.0)
+        active.sum += 1.0
         try:
             await self._app(scope, receive, measured)
         finally:
-            active(-1.0)
-            if not done:
-                finish()
+            active.sum -= 1.0
+            if started is not None:
+                self._record(recorder, scope, status, perf_counter() - started, sent)
 
-    def _route(self, scope: Scope) -> str:
-        template = scope.get("path_template")  # Litestar
-        if template is not None:
-            return str(template)
-        router = scope.get("router")  # Starlette, FastAPI
-        matched = scope.get("route") or scope.get("endpoint")
-        if router is None or matched is None:
+    def _record(
+        self, recorder: Recorder, scope: Scope, status: int, seconds: float, sent: int
+    ) -> None:
+        method = scope["method"]
+        # Litestar's template; the route of FastAPI; the endpoint of Starlette.
+        matched = scope.get("path_template") or scope.get("route") or scope.get("endpoint")
+        key = (id(matched), method, status)
+        cells = recorder.bound(key)
+        if cells is None:
+            cells = recorder.bind(key, method, self._route(scope, matched), status)
+            self._matched[id(matched)] = matched
+        add(cells, seconds, 0 if method in _BODILESS else _length(scope), sent)
+
+    @staticmethod
+    def _route(scope: Scope, matched: Any) -> str:
+        """The whole template: the route that matched knows only its part below its mount."""
+        if matched is None or isinstance(matched, str):
+            return matched or ""
+        router = scope.get("router")
+        if router is None:
             return ""
-        found = self._routes.get(id(matched))
-        if found is None:
-            # The route that matched knows only the part of the path below its mount.
-            found = _path_of(router.routes, matched) or str(getattr(matched, "path", ""))
-            if len(self._routes) < 10_000:
-                self._routes[id(matched)] = found
-        return found
+        return _path_of(router.routes, matched) or str(getattr(matched, "path", ""))
+
+
+def _flushing(send: Send) -> Send:
+    """``send`` that sends off what was recorded when an application has shut down: its process may
+    end by a signal then, without Python's own end."""
+
+    async def ending(message: Message) -> None:
+        if message["type"] == "lifespan.shutdown.complete":
+            await asyncio.get_running_loop().run_in_executor(None, flush)
+        await send(message)
+
+    return ending
 
 
 def _path_of(routes: Any, matched: Any) -> str | None:

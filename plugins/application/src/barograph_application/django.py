@@ -9,7 +9,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from barograph_application.http import http_server
+from barograph_application.http import MEASURED, http_server
 
 
 def metrics_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -19,24 +19,31 @@ def metrics_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], An
     http = http_server()
 
     def begun(request: Any) -> tuple[str, float]:
-        method = http.method(request.method or "")
-        http.active(method)(1.0)
+        method = request.method or ""
+        http.here().active(method).sum += 1.0
         return method, perf_counter()
 
     def finish(request: Any, response: Any, method: str, started: float) -> None:
         seconds = perf_counter() - started
-        http.active(method)(-1.0)
+        recorder = http.here()
+        recorder.active(method).sum -= 1.0
         match = getattr(request, "resolver_match", None)
         route = "" if match is None else f"/{match.route}"
         status = 500 if response is None else response.status_code
         length = request.META.get("CONTENT_LENGTH") or "0"
         received = int(length) if length.isdigit() else 0
         sent = 0 if response is None or response.streaming else len(response.content)
-        http.finished(method, route, status, seconds, received, sent)
+        recorder.finished(method, route, status, seconds, received, sent)
+
+    def elsewhere(request: Any) -> bool:
+        """Whether a middleware further out measures this request."""
+        return MEASURED in (getattr(request, "scope", None) or request.META)
 
     if iscoroutinefunction(get_response):
 
         async def measured_async(request: Any) -> Any:
+            if elsewhere(request):
+                return await get_response(request)
             method, started = begun(request)
             response = None
             try:
@@ -48,6 +55,8 @@ def metrics_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], An
         return markcoroutinefunction(measured_async)
 
     def measured(request: Any) -> Any:
+        if elsewhere(request):
+            return get_response(request)
         method, started = begun(request)
         response = None
         try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from bisect import bisect_left
+from threading import get_ident
 from weakref import WeakKeyDictionary
 
-from barograph.instruments import REGISTRY, Gauge, Histogram, Registry
+from barograph.instruments import REGISTRY, SECONDS, Cell, Gauge, Histogram, Registry
 
 METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
@@ -17,7 +18,17 @@ OTHER = "_OTHER"
 BYTES = tuple(float(4**i) for i in range(3, 14))
 """Bucket bounds of sizes: 64 B to 64 MiB."""
 
+MEASURED = "barograph.measured"
+"""Key in the scope or environment of a request that is measured: one middleware within another
+leaves it alone."""
+
+MAX_BOUND = 10_000
+"""Combinations of route, method and status whose cells are remembered; others are looked up."""
+
 _REQUEST = ("http_request_method", "http_route", "http_response_status_code")
+
+Key = tuple[object, str, int]
+Cells = tuple[list[float], list[float], list[float]]
 
 
 class HttpServer:
@@ -36,43 +47,85 @@ class HttpServer:
             "http_server_response_body_size_bytes", "Size of answers' bodies", labels=_REQUEST,
             unit="bytes", buckets=BYTES, registry=registry,
         )  # fmt: skip
-        self._active = Gauge(
+        self.active = Gauge(
             "http_server_active_requests", "Requests being worked on",
             labels=("http_request_method",), registry=registry,
         )  # fmt: skip
-        self._bound: dict[tuple[str, str, int], tuple[Callable[[float], None], ...]] = {}
-        self._in_flight: dict[str, Callable[[float], None]] = {}
+        self._recorders: dict[int, Recorder] = {}
 
-    def method(self, given: str) -> str:
-        return given if given in METHODS else OTHER
+    def here(self) -> Recorder:
+        """What the calling thread records with."""
+        try:
+            return self._recorders[get_ident()]
+        except KeyError:
+            return self._recorders.setdefault(get_ident(), Recorder(self))
 
-    def active(self, method: str) -> Callable[[float], None]:
-        """Adds to the requests in flight of a method."""
-        found = self._in_flight.get(method)
-        if found is None:
-            child = self._active.labels(http_request_method=method)
-            found = self._in_flight[method] = child.inc
-        return found
+
+class Recorder:
+    """One thread's cells of the instruments: a request costs no more calls than it must.
+
+    Only the thread that it belongs to may use it.
+    """
+
+    __slots__ = ("_active", "_bound", "_http")
+
+    def __init__(self, http: HttpServer) -> None:
+        self._http = http
+        self._active: dict[str, Cell] = {}
+        self._bound: dict[Key, Cells] = {}
+
+    def active(self, method: str) -> Cell:
+        """Holds this thread's requests in flight of a method: add 1 to its sum, and take it away
+        in the same thread."""
+        try:
+            return self._active[method]
+        except KeyError:
+            name = known_method(method)
+            cell = self._http.active.labels(http_request_method=name).cell()
+            if name == method:
+                self._active[method] = cell
+            return cell
+
+    def bound(self, key: Key) -> Cells | None:
+        """The cells that were bound to ``key`` before."""
+        return self._bound.get(key)
+
+    def bind(self, key: Key, method: str, route: str, status: int) -> Cells:
+        """Cells of duration and sizes for a route, remembered by ``key``."""
+        texts = (known_method(method), route, str(int(status)))
+        labels = dict(zip(_REQUEST, texts, strict=True))
+        http = self._http
+        kinds = (http.duration, http.request_size, http.response_size)
+        duration, received, sent = (one.labels(**labels).cell() for one in kinds)
+        if len(self._bound) < MAX_BOUND:
+            self._bound[key] = duration, received, sent
+        return duration, received, sent
 
     def finished(
         self, method: str, route: str, status: int, seconds: float, received: int, sent: int
     ) -> None:
         """Record one answered request; bytes are of the bodies."""
-        key = (method, route, status)
-        bound = self._bound.get(key)
-        if bound is None:
-            bound = self._bind(key)
-        bound[0](seconds)
-        bound[1](received)
-        bound[2](sent)
+        key = (route, method, status)
+        add(self._bound.get(key) or self.bind(key, method, route, status), seconds, received, sent)
 
-    def _bind(self, key: tuple[str, str, int]) -> tuple[Callable[[float], None], ...]:
-        labels = dict(zip(_REQUEST, map(str, key), strict=True))
-        kinds = (self.duration, self.request_size, self.response_size)
-        bound = tuple(one.labels(**labels).observe for one in kinds)
-        if len(self._bound) < 10_000:  # the instruments themselves bound their children
-            self._bound[key] = bound
-        return bound
+
+def add(cells: Cells, seconds: float, received: int, sent: int) -> None:
+    """Observe one request in all three of its histograms."""
+    duration, request, response = cells
+    duration[bisect_left(SECONDS, seconds)] += 1
+    duration[-1] += seconds
+    if received:
+        request[bisect_left(BYTES, received)] += 1
+        request[-1] += received
+    else:
+        request[0] += 1
+    response[bisect_left(BYTES, sent)] += 1
+    response[-1] += sent
+
+
+def known_method(given: str) -> str:
+    """The method as a label: no stranger makes series by inventing words."""
+    return given if given in METHODS else OTHER
 
 
 _servers: WeakKeyDictionary[Registry, HttpServer] = WeakKeyDictionary()

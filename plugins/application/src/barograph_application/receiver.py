@@ -1,4 +1,5 @@
-"""The Unix socket that applications send to: a line of JSON for each message and each answer."""
+"""Where applications send to: a Unix socket with a line of JSON for each message and each answer,
+or HTTP with a message as the body."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from barograph.instruments.connection import SOCKET_NAME
+from barograph.contracts import Request, Response
+from barograph.instruments.lines import SOCKET_NAME
 from barograph.model import MetricKind, Sample
 from barograph_application.totals import TOTALS, BadMessage
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from barograph.monitor import PerformanceMonitor
+    from barograph.senders import Sender
     from barograph_application import Config
 
 MAX_MESSAGE = 4 * 2**20
@@ -114,10 +117,17 @@ class Receiver:
             yield Sample(f"barograph_application_{name}", value, {}, kind, "", text)
 
 
-def answer(line: bytes) -> dict[str, Any]:
+def pushed(request: Request) -> Response:
+    """The answer to a message that came by HTTP. 400: it is not to be sent again."""
+    told = answer(request.body, request.sender)
+    status = 400 if "error" in told else 200
+    return Response(json.dumps(told).encode(), "application/json", status)
+
+
+def answer(line: bytes, sender: Sender | None = None) -> dict[str, Any]:
     """Take in one message; what to answer."""
     try:
-        TOTALS.accept(json.loads(line), time.monotonic())
+        TOTALS.accept(json.loads(line), time.monotonic(), sender)
     except BadMessage as error:
         return {"error": str(error)}
     except (ValueError, RecursionError) as error:

@@ -6,8 +6,9 @@ import itertools
 import math
 import re
 import threading
+import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -15,6 +16,9 @@ import numpy as np
 from barograph.instruments.registry import Description, Pairs, Reading
 from barograph.model import Labels, Metric, MetricKind
 from barograph.sketch import quantile
+
+if TYPE_CHECKING:
+    from barograph.senders import Sender
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 """Quantiles that a sketch becomes, of what was observed since the sample before."""
@@ -37,6 +41,14 @@ _FORMS = ("counter", "gauge", "histogram", "sketch")
 Key = tuple[str, Pairs]
 
 
+@attrs.frozen
+class Limits:
+    """Labels of a reading, and characters of a label's name or value."""
+
+    labels: int = MAX_LABELS
+    characters: int = MAX_LABEL_CHARACTERS
+
+
 class BadMessage(ValueError):
     """A message that is not as it should be; the text says what is wrong."""
 
@@ -53,6 +65,7 @@ class Series:
     values: dict[str, float] = attrs.field(factory=dict)
     newest: str = ""
     touched_s: float = 0.0
+    owner: Sender | None = None  # whose limit of series it counts towards
 
 
 @attrs.define(eq=False)
@@ -61,6 +74,7 @@ class Process:
 
     number: int
     heard_s: float
+    silent: bool = False
     gauges: set[Key] = attrs.field(factory=set)
 
 
@@ -71,6 +85,7 @@ class Totals:
         self._lock = threading.Lock()
         self._series: dict[Key, Series] = {}
         self._processes: dict[str, Process] = {}
+        self._claimed: dict[Sender, int] = {}  # stored series by whose they are
         self.max_series = 20_000
         self.forget_after_s = 86400.0
         self.version = 0  # changes when the set of series does
@@ -80,14 +95,19 @@ class Totals:
 
     @property
     def processes(self) -> int:
-        return len(self._processes)
+        """Those that send; not those that have been silent for long."""
+        with self._lock:
+            return sum(not one.silent for one in self._processes.values())
 
     # --- what comes in ------------------------------------------------------------------------
 
-    def accept(self, message: Any, now_s: float) -> None:
-        """Add a message of a process. Raises BadMessage; then nothing of it is added."""
+    def accept(self, message: Any, now_s: float, sender: Sender | None = None) -> None:
+        """Add a message of a process. Raises BadMessage; then nothing of it is added.
+
+        ``sender``: whose ingest token came with it; series beyond its limit are dropped.
+        """
         try:
-            process, number, last, readings = _understood(message)
+            process, number, last, readings = _understood(message, limits_of(sender))
         except BadMessage:
             self.refused += 1
             raise
@@ -95,15 +115,15 @@ class Totals:
             self.messages += 1
             known = self._processes.get(process)
             if known is not None and number <= known.number:
-                known.heard_s = now_s  # it did not hear that this had come
+                known.heard_s, known.silent = now_s, False  # it did not hear that this had come
                 return
             if known is None:
                 known = self._processes[process] = Process(number, now_s)
                 while len(self._processes) > MAX_PROCESSES:
                     self._leave(next(iter(self._processes)))
-            known.number, known.heard_s = number, now_s
+            known.number, known.heard_s, known.silent = number, now_s, False
             for described, pairs, reading in readings:
-                self._add(process, known, described, pairs, reading, now_s)
+                self._add(process, known, described, pairs, reading, now_s, sender)
             if last:
                 self._leave(process)
 
@@ -124,9 +144,9 @@ class Totals:
 
     def _add(
         self, process: str, known: Process, described: Description, pairs: Pairs,
-        reading: Reading, now_s: float,
+        reading: Reading, now_s: float, sender: Sender | None,
     ) -> None:  # fmt: skip
-        series = self._find(described, pairs)
+        series = self._find(described, pairs, sender)
         if series is None:
             return
         series.touched_s = now_s
@@ -140,14 +160,16 @@ class Totals:
         if described.form == "sketch":
             _grow(series.fresh, reading.counts)
 
-    def _find(self, described: Description, pairs: Pairs) -> Series | None:
+    def _find(
+        self, described: Description, pairs: Pairs, sender: Sender | None = None
+    ) -> Series | None:
         key = (described.name, pairs)
         series = self._series.get(key)
         if series is None:
-            if len(self._series) >= self.max_series:
+            if len(self._series) >= self.max_series or not self._claim(sender, described):
                 self.dropped += 1
                 return None
-            series = self._series[key] = Series(described, pairs)
+            series = self._series[key] = Series(described, pairs, owner=sender)
             self.version += 1
         elif (series.described.form, series.described.bounds) != (
             described.form,
@@ -156,6 +178,24 @@ class Totals:
             self.dropped += 1  # another application means something else by the same series
             return None
         return series
+
+    def _claim(self, sender: Sender | None, described: Description, sign: int = 1) -> bool:
+        """Count the stored series of one more child (``sign`` -1: one less) to its sender."""
+        if sender is None:
+            return True
+        rows = row_count(described)
+        if sign > 0 and sender.room(time.time_ns() // 1_000_000) < rows:
+            return False
+        self._claimed[sender] = self._claimed.get(sender, 0) + sign * rows
+        sender.set_aside("application", self._claimed[sender])
+        if not self._claimed[sender]:
+            del self._claimed[sender]
+        return True
+
+    def _delete(self, key: Key) -> None:
+        series = self._series.pop(key)
+        self._claim(series.owner, series.described, -1)
+        self.version += 1
 
     def _leave(self, process: str) -> None:
         """A process has ended: its gauges go, what it counted stays."""
@@ -169,8 +209,7 @@ class Totals:
             if series is not None:
                 series.values.pop(process, None)
                 if not series.values:
-                    del self._series[key]
-                    self.version += 1
+                    self._delete(key)
         known.gauges.clear()
 
     def tidy(self, now_s: float) -> None:
@@ -180,15 +219,15 @@ class Totals:
                 silent = now_s - known.heard_s
                 if silent > FORGET_PROCESS_S:
                     self._leave(name)
-                elif silent > SILENT_S and known.gauges:
+                elif silent > SILENT_S:
+                    known.silent = True
                     self._let_go(name, known)
             old = [
                 key for key, series in self._series.items()
                 if now_s - series.touched_s > self.forget_after_s
             ]  # fmt: skip
             for key in old:
-                del self._series[key]
-                self.version += 1
+                self._delete(key)
 
     # --- what goes out ------------------------------------------------------------------------
 
@@ -215,8 +254,26 @@ TOTALS = Totals()
 """This process's; a monitor's source reads it, its receiver adds to it."""
 
 
+def limits_of(sender: Sender | None) -> Limits:
+    """What a message's labels may have."""
+    if sender is None:
+        return Limits()
+    token = sender.token
+    return Limits(
+        max(min(MAX_LABELS, token.max_labels - 2), 0),  # the name, and le or quantile, come too
+        min(MAX_LABEL_CHARACTERS, token.max_label_chars),
+    )
+
+
+def row_count(described: Description) -> int:
+    """How many stored series a child of an instrument becomes."""
+    if described.form == "histogram":
+        return len(described.bounds) + 3
+    return len(QUANTILES) + 2 if described.form == "sketch" else 1
+
+
 def _understood(
-    message: Any,
+    message: Any, limits: Limits
 ) -> tuple[str, int, bool, list[tuple[Description, Pairs, Reading]]]:
     if not isinstance(message, dict):
         raise BadMessage("a message must be a JSON object")
@@ -226,14 +283,15 @@ def _understood(
         raise BadMessage('"process" must be a text of 8 to 64 characters')
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise BadMessage('"number" must be a positive integer')
-    if not isinstance(service, str) or len(service) > MAX_LABEL_CHARACTERS:
-        raise BadMessage('"service" must be a text')
+    if not isinstance(service, str) or len(service) > limits.characters:
+        raise BadMessage(f'"service" must be a text of at most {limits.characters} characters')
     if not isinstance(readings, list):
         raise BadMessage('"readings" must be a list')
-    return process, number, message.get("last") is True, [_reading(r, service) for r in readings]
+    found = [_reading(reading, service, limits) for reading in readings]
+    return process, number, message.get("last") is True, found
 
 
-def _reading(given: Any, service: str) -> tuple[Description, Pairs, Reading]:
+def _reading(given: Any, service: str, limits: Limits) -> tuple[Description, Pairs, Reading]:
     if not isinstance(given, dict):
         raise BadMessage("a reading must be a JSON object")
     name, form, value = given.get("name"), given.get("form"), given.get("value")
@@ -246,13 +304,15 @@ def _reading(given: Any, service: str) -> tuple[Description, Pairs, Reading]:
     if form == "counter" and value < 0:
         raise BadMessage(f"{name}: a counter only grows, not by {value!r}")
     labels = given.get("labels", {})
-    if not isinstance(labels, dict) or len(labels) > MAX_LABELS:
-        raise BadMessage(f"{name}: at most {MAX_LABELS} labels")
+    if not isinstance(labels, dict) or len(labels) + bool(service) > limits.labels:
+        raise BadMessage(f"{name}: at most {limits.labels} labels")
     for key, text in labels.items():
-        if not _LABEL.fullmatch(key) or key.startswith("__"):
-            raise BadMessage(f"{name}: {key!r} is no label name")
-        if not isinstance(text, str) or len(text) > MAX_LABEL_CHARACTERS:
-            raise BadMessage(f"{name}: label {key} must be a text of at most 1024 characters")
+        if not _LABEL.fullmatch(key) or key.startswith("__") or len(key) > limits.characters:
+            raise BadMessage(f"{name}: {key[:200]!r} is no label name")
+        if not isinstance(text, str) or len(text) > limits.characters:
+            raise BadMessage(
+                f"{name}: label {key} must be a text of at most {limits.characters} characters"
+            )
     if service:
         labels = {**labels, "service": service}
     pairs = tuple(sorted((k, v) for k, v in labels.items() if v))

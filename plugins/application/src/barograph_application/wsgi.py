@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from barograph.instruments import Registry
-from barograph_application.http import http_server
+from barograph_application.http import MEASURED, http_server
 
 Environ = dict[str, Any]
 
@@ -27,9 +27,10 @@ class MetricsMiddleware:
         self._http = http_server(registry)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        http = self._http
-        method = http.method(environ["REQUEST_METHOD"])
-        active = http.active(method)
+        if MEASURED in environ:
+            return self._app(environ, start_response)  # type: ignore[no-any-return]
+        environ[MEASURED] = True
+        http, method = self._http, environ["REQUEST_METHOD"]
         status, route = 500, ""
         started = perf_counter()
 
@@ -40,12 +41,13 @@ class MetricsMiddleware:
 
         def finish(sent: int) -> None:
             seconds = perf_counter() - started
-            active(-1.0)
             length = environ.get("CONTENT_LENGTH") or "0"
             received = int(length) if length.isdigit() else 0
-            http.finished(method, route, status, seconds, received, sent)
+            recorder = http.here()  # a server may close an answer in another thread
+            recorder.active(method).sum -= 1.0
+            recorder.finished(method, route, status, seconds, received, sent)
 
-        active(1.0)
+        http.here().active(method).sum += 1.0
         try:
             return _Body(self._app(environ, started_response), finish)
         except BaseException:

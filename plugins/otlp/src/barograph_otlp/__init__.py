@@ -40,4 +40,7 @@ def barograph_routes(config: Config) -> Sequence[Route]:
     from barograph_otlp.receiver import MAX_BODY, PATH, Receiver
 
     summary = "OTLP/HTTP metrics"
-    return [Route(PATH, Receiver(config), ("POST",), summary, absolute=True, max_body=MAX_BODY)]
+    return [
+        Route(PATH, Receiver(config), ("POST",), summary, absolute=True, max_body=MAX_BODY,
+              ingest=True)
+    ]  # fmt: skip

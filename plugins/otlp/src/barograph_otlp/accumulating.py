@@ -55,5 +55,8 @@ class Accumulator:
                 return
             del self._totals[first]
 
+    def __contains__(self, labels: Labels) -> bool:
+        return labels in self._totals
+
     def __len__(self) -> int:
         return len(self._totals)

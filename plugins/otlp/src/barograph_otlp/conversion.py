@@ -45,13 +45,14 @@ class BadPoint(ValueError):
 
 @attrs.frozen
 class Limits:
-    """What is accepted of points; times in ms."""
+    """What is accepted of points; times in ms. ``room``: new series of differences in a request."""
 
     oldest_ms: int
     latest_ms: int
     now_ms: int
     label_chars: int = 1024
     labels: int = 64
+    room: int = 2**31
 
 
 @attrs.define
@@ -87,10 +88,12 @@ class Converter:
     ) -> None:
         self.totals = Accumulator(most)
         self._exponential, self._scope, self._promoted = exponential, scope_labels, promoted
+        self._room = 0
 
     def convert(self, request: Any, limits: Limits) -> Converted:
         """All points of an ExportMetricsServiceRequest; one that is bad spoils no other."""
         out = Converted()
+        self._room = limits.room
         for resource in request.resource_metrics:
             attributes = labels_of(resource.resource.attributes)
             common = resource_labels(attributes, self._promoted)
@@ -179,6 +182,10 @@ class Converter:
         gone = bool(point.flags & NO_VALUE)
         if temporality == DELTA and kind != "gauge" and not gone:
             identity = _labels(place, place.name, attributes)
+            if identity not in self.totals:
+                if self._room <= 0:
+                    raise BadPoint("too_many_series", f"{place.name}: no room for a new series")
+                self._room -= 1
             total = self.totals.add(identity, t_ms, parts, place.limits.now_ms)
             if total is None:
                 raise BadPoint("out_of_order", f"{place.name}: a difference that came before")

@@ -12,6 +12,7 @@ import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
@@ -26,6 +27,7 @@ from barograph_otlp.conversion import BadPoint, Converted, Converter, Limits
 
 if TYPE_CHECKING:
     from barograph.monitor import PerformanceMonitor
+    from barograph.senders import Sender
     from barograph_otlp import Config
 
 PATH = "/v1/metrics"
@@ -75,7 +77,7 @@ class Receiver:
         as_json = kind == JSON
         try:
             message = _message(request, kind)
-            answer = self._take(request.monitor, message)
+            answer = self._take(request.monitor, message, request.sender)
             body = json_format.MessageToJson(answer).encode() if as_json else _bytes(answer)
             response = Response(body, JSON if as_json else PROTOBUF)
         except BadRequest as error:
@@ -89,10 +91,11 @@ class Receiver:
             ).add()  # fmt: skip
         return response
 
-    def _take(self, monitor: PerformanceMonitor, message: Any) -> ExportMetricsServiceResponse:
+    def _take(
+        self, monitor: PerformanceMonitor, message: Any, sender: Sender | None
+    ) -> ExportMetricsServiceResponse:
         now_ms = monitor.clock.now_ms()
-        oldest = now_ms - round(self._config.oldest * 1000)
-        limits = Limits(oldest, now_ms + AHEAD_MS, now_ms, self._config.max_label_chars)
+        limits = self._limits(sender, now_ms)
         with self._lock:
             if self._monitor is not monitor:
                 self._monitor = monitor
@@ -101,7 +104,7 @@ class Receiver:
             self._converter.totals.forget(before)
             self._forget(before)
             found = self._converter.convert(message, limits)
-            batches = self._batches(monitor, found, now_ms)
+            batches = self._batches(monitor, found, sender, now_ms)
             # Under the lock: totals of differences must be stored in the order they grew.
             if batches:
                 monitor.ingest(batches)
@@ -116,23 +119,46 @@ class Receiver:
             )
         return answer
 
-    def _batches(self, monitor: PerformanceMonitor, found: Converted, now_ms: int) -> list[Batch]:
+    def _limits(self, sender: Sender | None, now_ms: int) -> Limits:
+        """What is accepted of this sender's points."""
+        oldest = now_ms - round(self._config.oldest * 1000)
+        limits = Limits(oldest, now_ms + AHEAD_MS, now_ms, self._config.max_label_chars)
+        if sender is None:
+            return limits
+        return attrs.evolve(
+            limits, labels=min(limits.labels, sender.token.max_labels),
+            label_chars=min(limits.label_chars, sender.token.max_label_chars),
+            room=sender.room(now_ms),
+        )  # fmt: skip
+
+    def _batches(
+        self, monitor: PerformanceMonitor, found: Converted, sender: Sender | None, now_ms: int
+    ) -> list[Batch]:
         """Rows as batches, one for each time, in the order of time."""
         known = self._refs
         new: dict[Labels, Metric] = {}
+        room = self._config.max_series - len(known)
+        full = BadPoint("too_many_series", f"there are {self._config.max_series} series already")
+        if sender is not None and (its_room := sender.room(now_ms)) < room:
+            room, full = its_room, BadPoint("too_many_series", sender.full)
         for labels, metric, _, _ in found.rows:
             if labels not in known and labels not in new:
-                if len(known) + len(new) >= self._config.max_series:
-                    told = f"there are {self._config.max_series} series already"
-                    found.refuse(BadPoint("too_many_series", told))
+                if len(new) >= room:
+                    found.refuse(full)
                 else:
                     new[labels] = metric
         refs = monitor.store.intern(list(new.items())).tolist() if new else []
         known.update(zip(new, ((ref, now_ms) for ref in refs), strict=True))
+        refused: set[int] = set()
+        if sender is not None:
+            refused = self._not_its_own(sender, found, now_ms)
+            full = BadPoint("too_many_series", sender.full)
         by_time: dict[int, dict[int, float]] = {}
         for labels, _, t_ms, value in found.rows:
             entry = known.get(labels)
-            if entry is not None:
+            if entry is not None and entry[0] in refused:
+                found.refuse(full)
+            elif entry is not None:
                 known[labels] = (entry[0], now_ms)
                 known.move_to_end(labels)
                 by_time.setdefault(t_ms, {})[entry[0]] = value
@@ -140,6 +166,13 @@ class Receiver:
             Batch(np.array(list(part), np.int64), t_ms, np.array(list(part.values()), np.float64))
             for t_ms, part in sorted(by_time.items())
         ]
+
+    def _not_its_own(self, sender: Sender, found: Converted, now_ms: int) -> set[int]:
+        """Refs of known series that a sender may not write: it has too many of its own."""
+        known = self._refs
+        refs = [known[labels][0] for labels, _, _, _ in found.rows if labels in known]
+        wanted = np.array(refs, np.int64)
+        return set(wanted[~sender.take(wanted, now_ms)].tolist()) if refs else set()
 
     def _forget(self, before_ms: int) -> None:
         known = self._refs

@@ -57,6 +57,11 @@ def barograph_routes(config: Config) -> Sequence[Route]:
               local=config.public_metrics),
         Route("/targets", told_targets, ("GET",), "Targets and their last scrapes"),
     ]  # fmt: skip
+    if config.rule_files:
+        from barograph_prometheus.recording import told_rules
+
+        summary = "Groups of recording rules, and how they do"
+        found.append(Route("/api/v1/rules", told_rules, ("GET",), summary, absolute=True))
     if config.write:
         from barograph_prometheus.receiver import MAX_BODY, PATH, Receiver
 
@@ -65,9 +70,10 @@ def barograph_routes(config: Config) -> Sequence[Route]:
                 PATH,
                 Receiver(config),
                 ("POST",),
-                "Remote write 1.0",
+                "Remote write 1.0 and 2.0",
                 absolute=True,
                 max_body=MAX_BODY,
+                ingest=True,
             )
         )
     return found

@@ -28,8 +28,13 @@ class Families:
         for family in families_of(name):
             one = self._known.get(family)
             if one is not None:
-                return metric_of(name, one.type, one.help[:MAX_HELP], one.unit[:64])
+                return described(name, one)
         return metric_of(name)
+
+
+def described(name: str, one: Metadata) -> Metric:
+    """The metric of a series of which its sender says this."""
+    return metric_of(name, one.type, one.help[:MAX_HELP], one.unit[:64])
 
 
 def families_of(name: str) -> tuple[str, ...]:

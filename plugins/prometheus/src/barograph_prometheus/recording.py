@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+import attrs
 import numpy as np
 
 from barograph.answer import Answer, QueryError, Scalar, Vector
-from barograph.contracts import QueryEngine, StoreError
+from barograph.contracts import QueryEngine, Request, Response, StoreError
 from barograph.model import NAME, STALE_NAN, Batch, Labels
 from barograph_prometheus.labelling import metric_of
 from barograph_prometheus.rule_files import BadRules, Group, Rule, read_rules
@@ -22,8 +26,41 @@ if TYPE_CHECKING:
     from barograph.monitor import PerformanceMonitor
 
 
+_RUNNING: WeakKeyDictionary[PerformanceMonitor, Recorder] = WeakKeyDictionary()
+
+
+def told_rules(request: Request) -> Response:
+    """GET /api/v1/rules: groups and rules as the Prometheus HTTP API tells them."""
+    kind = (request.query.get("type") or [""])[0].lower()
+    body: dict[str, Any]
+    if kind not in ("", "alert", "record"):
+        told = f'invalid parameter "type": not supported value "{kind}"'
+        body = {"status": "error", "errorType": "bad_data", "error": told}
+        return Response(json.dumps(body).encode(), "application/json", 400)
+    recorder = _RUNNING.get(request.monitor)
+    groups = [] if recorder is None else [loop.told(kind != "alert") for loop in recorder.loops]
+    body = {"status": "success", "data": {"groups": groups}}
+    return Response(json.dumps(body).encode(), "application/json")
+
+
 class RuleFailed(Exception):
     """A rule has no result that can be stored; the message says why."""
+
+
+@attrs.frozen
+class Evaluated:
+    """How a rule did at ``t_ms`` (0: it was not evaluated yet)."""
+
+    t_ms: int = 0
+    took_s: float = 0.0
+    error: str = ""
+
+    def told(self) -> dict[str, Any]:
+        health = "err" if self.error else "ok" if self.t_ms else "unknown"
+        return {
+            "health": health, "lastError": self.error, "evaluationTime": self.took_s,
+            "lastEvaluation": _moment(self.t_ms),
+        }  # fmt: skip
 
 
 class Recorder:
@@ -35,6 +72,7 @@ class Recorder:
         self._files, self._interval_s, self._engine = tuple(files), interval_s, engine
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self.loops: list[GroupLoop] = []
 
     def start(self, monitor: PerformanceMonitor) -> None:
         """Raises BadRules with every mistake in the files."""
@@ -48,13 +86,14 @@ class Recorder:
             "barograph_rules_alerts_ignored", "Alerting rules in the files of recording rules"
         ).set(sum(group.alerts for group in groups))
         self._stop = threading.Event()
+        self.loops = [
+            GroupLoop(group, engine, monitor, self._stop) for group in groups if group.rules
+        ]
         self._threads = [
-            threading.Thread(
-                target=GroupLoop(group, engine, monitor, self._stop).run,
-                name="barograph-rules", daemon=True,
-            )
-            for group in groups if group.rules
-        ]  # fmt: skip
+            threading.Thread(target=loop.run, name="barograph-rules", daemon=True)
+            for loop in self.loops
+        ]
+        _RUNNING[monitor] = self
         for thread in self._threads:
             thread.start()
 
@@ -75,6 +114,8 @@ class GroupLoop:
         self._group, self._engine, self._monitor, self._stop = group, engine, monitor, stop
         self._before: dict[int, dict[Labels, int]] = {}  # results of the last time, by rule
         self.error = ""
+        self._last: dict[int, Evaluated] = {}  # by rule
+        self._took_s = 0.0
         meter, name = monitor.meter, group.name
         self._count = meter.counter("barograph_rule_evaluations_total", "Evaluations of rules",
                                     group=name)  # fmt: skip
@@ -104,20 +145,42 @@ class GroupLoop:
 
     def evaluate(self, t_ms: int) -> None:
         """All rules in order, each over what those before it have stored."""
-        began = self._monitor.clock.monotonic()
+        clock = self._monitor.clock
+        began = clock.monotonic()
         for number, rule in enumerate(self._group.rules):
             if self._stop.is_set():
                 return
             self._count.add()
+            asked, wrong = clock.monotonic(), ""
             try:
                 self._evaluate(number, rule, t_ms)
             except (QueryError, RuleFailed, StoreError) as error:
-                self.error = f"{rule.record}: {error}"
-                self._failed.add()
+                wrong = str(error)
             except Exception as error:  # noqa: BLE001 — an engine of any plugin; told and counted
-                self.error = f"{rule.record}: {type(error).__name__}: {error}"
+                wrong = f"{type(error).__name__}: {error}"
+            if wrong:
+                self.error = f"{rule.record}: {wrong}"
                 self._failed.add()
-        self._took.set(self._monitor.clock.monotonic() - began)
+            self._last[number] = Evaluated(t_ms, clock.monotonic() - asked, wrong)
+        self._took_s = clock.monotonic() - began
+        self._took.set(self._took_s)
+
+    def told(self, with_rules: bool) -> dict[str, Any]:
+        """The group as the HTTP API of Prometheus tells it, ``with_rules`` or without."""
+        group = self._group
+        rules = [
+            {
+                "name": rule.record, "query": rule.expr, "labels": dict(rule.labels),
+                "type": "recording", **self._last.get(number, Evaluated()).told(),
+            }
+            for number, rule in enumerate(group.rules) if with_rules
+        ]  # fmt: skip
+        last = max((one.t_ms for one in self._last.values()), default=0)
+        return {
+            "name": group.name, "file": group.file, "interval": group.interval_s,
+            "limit": group.limit, "rules": rules, "evaluationTime": self._took_s,
+            "lastEvaluation": _moment(last),
+        }  # fmt: skip
 
     def _evaluate(self, number: int, rule: Rule, t_ms: int) -> None:
         at = t_ms - round(self._group.offset_s * 1000)
@@ -140,6 +203,14 @@ class GroupLoop:
         if len(refs):
             self._monitor.ingest([Batch(refs, at, stored)])
         self._before[number] = known
+
+
+def _moment(t_ms: int) -> str:
+    """RFC 3339; Go's zero time for 0."""
+    if not t_ms:
+        return "0001-01-01T00:00:00Z"
+    moment = datetime.fromtimestamp(t_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def results(rule: Rule, answer: Answer) -> tuple[list[Labels], NDArray[np.float64]]:

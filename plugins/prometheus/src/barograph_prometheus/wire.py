@@ -10,7 +10,7 @@ compiled, in ``decoding``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -40,7 +40,8 @@ class Decoded:
     ``starts`` and ``ends`` int64[n]: where in ``body`` the labels of the n series stand, as label
     fields one after another. ``series`` int64[m]: which series each of the m samples is of;
     ``t_ms`` int64[m], ``values`` float64[m]. ``scattered``: some series had something between
-    its labels; their spans are not labels alone.
+    its labels; their spans are not labels alone. ``described``: what version 2 says with each
+    series; the name in it is "".
     """
 
     starts: NDArray[np.int64]
@@ -52,6 +53,7 @@ class Decoded:
     exemplars: int = 0
     histograms: int = 0
     scattered: bool = False
+    described: Callable[[int], Metadata] | None = None
 
 
 @attrs.frozen
