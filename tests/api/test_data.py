@@ -425,8 +425,9 @@ def test_the_openapi_document_is_valid_and_describes_every_route(
 def test_the_names_of_the_openapi_schemas_stay(client: httpx.Client) -> None:
     document = client.get(f"{API}/openapi/openapi.json").json()
     assert set(document["components"]["schemas"]) == {
-        "ChartOut", "CheckOut", "DashboardOut", "FoundOut", "HealthOut", "LineOut", "MetricOut",
-        "QueryIn", "RangeIn", "RangeOut", "SamplesOut", "SeriesOut",
+        "ChangeIn", "ChangeOut", "ChartOut", "CheckOut", "DashboardOut", "EvidenceOut",
+        "FindingOut", "FindingsOut", "FoundOut", "HealthOut", "LineOut", "MetricOut", "QueryIn",
+        "RangeIn", "RangeOut", "SamplesOut", "SeriesOut",
     }  # fmt: skip
     ids = [o["operationId"] for entry in document["paths"].values() for o in entry.values()]
     assert len(set(ids)) == len(ids)

@@ -75,7 +75,23 @@ def over(query: str, start: object, end: object, step: object) -> dict[str, obje
         ("series", {}, 400, "bad_data", "no match"),
         ("series", {"match[]": '{a=~".*"}'}, 400, "bad_data", "non-empty"),
         ("series", {"match[]": "sum(x)"}, 400, "bad_data", "match"),
+        ("series", {"match[]": '{a=~"(?x)b"}'}, 400, "bad_data", "regexp"),
+        ("series", {"match[]": "up offset 5m"}, 400, "bad_data", "match"),
+        ("series", {"match[]": "up", "start": "noon"}, 400, "bad_data", 'parameter "start"'),
         ("labels", {"limit": "-1"}, 400, "bad_data", "non-negative"),
+        ("labels", {"match[]": "up{"}, 400, "bad_data", "braces"),
+        ("label/0bad/values", {}, 400, "bad_data", 'invalid label name: "0bad"'),
+        ("label/a-b/values", {}, 400, "bad_data", "invalid label name"),
+        ("metadata", {"limit": "few"}, 400, "bad_data", "limit must be a number"),
+        ("query", {"query": "1 +"}, 400, "bad_data", 'invalid parameter "query"'),
+        ("query", {"query": "1", "timeout": "soon"}, 400, "bad_data", 'parameter "timeout"'),
+        ("query", {"query": "1", "timeout": "-1s"}, 400, "bad_data", "valid duration"),
+        ("query", {"query": "vector(1)", "timeout": "0"}, 503, "timeout", "timed out"),
+        ("query_range", over("vector(1)", 1, 2, 1) | {"timeout": "0s"}, 503, "timeout", "0 s"),
+        ("format_query", {"query": "sum("}, 400, "bad_data", 'invalid parameter "query"'),
+        ("query_exemplars", {"query": "sum("}, 400, "bad_data", "parse error"),
+        ("query_exemplars", {"query": "up", "start": 2, "end": 1}, 400, "bad_data", "before"),
+        ("rules", {"type": "guess"}, 400, "bad_data", 'not supported value "guess"'),
         ("query", {"query": "stranger_beat_ms + on() group_left system_cpu_time_seconds_total"},
          422, "execution", ""),
     ],
@@ -110,6 +126,58 @@ def test_what_clients_ask_about_the_server(client: httpx.Client) -> None:
     assert (
         data(client.get(f"{API}/format_query", params={"query": "sum(a)by(b)"})) == "sum by (b) (a)"
     )
+
+
+def test_what_a_dashboard_asks_besides_has_an_answer(client: httpx.Client) -> None:
+    asked = {"query": "stranger_beat_ms", "start": "1", "end": "2"}
+    assert data(client.get(f"{API}/query_exemplars", params=asked)) == []
+    assert data(client.post(f"{API}/query_exemplars", data=asked)) == []
+    assert data(client.get(f"{API}/rules", params={"type": "alert"})) == {"groups": []}
+    assert data(client.get(f"{API}/alerts")) == {"alerts": []}
+    assert data(client.get(f"{API}/status/runtimeinfo"))["startTime"].endswith("Z")
+
+
+def test_what_a_limit_leaves_out_is_told(client: httpx.Client) -> None:
+    match = {"match[]": "system_load_average"}
+    for path in ("series", "labels", "label/period/values"):
+        cut = client.get(f"{API}/{path}", params={**match, "limit": "1"}).json()
+        whole = client.get(f"{API}/{path}", params={**match, "limit": "0"}).json()
+        assert len(cut["data"]) == 1
+        assert cut["warnings"] == ["results truncated due to limit"]
+        assert len(whole["data"]) > 1
+        assert "warnings" not in whole
+    assert len(data(client.get(f"{API}/metadata", params={"limit": "2"}))) == 2
+    assert len(data(client.get(f"{API}/metadata", params={"limit": "-1"}))) > 2
+
+
+def test_a_range_of_time_that_ends_before_it_starts_has_no_series(client: httpx.Client) -> None:
+    asked = {"match[]": "system_load_average", "start": "20", "end": "10"}
+    for path in ("series", "labels", "label/period/values"):
+        assert data(client.get(f"{API}/{path}", params=asked)) == []
+
+
+def test_many_selectors_and_raw_strings_select_series(client: httpx.Client) -> None:
+    match = ["system_load_average{period=~`\\d+m`}", 'stranger_beat_ms{nobody=""}']
+    found = data(client.get(f"{API}/series", params={"match[]": match}))
+    assert {s["__name__"] for s in found} == {"system_load_average", "stranger_beat_ms"}
+    assert {s.get("period") for s in found} == {"1m", "5m", "15m", None}
+
+
+@pytest.mark.parametrize(
+    ("expr", "laid_out"),
+    [
+        ("a{b=`c\\d`,e=~`\\d+`}[1h30m]", 'a{b="c\\\\d",e=~"\\\\d+"}[1h30m]'),
+        ("a @ -5 + b@1.25", "a @ -5.000 + b @ 1.250"),
+        ("1e3+0x10+Inf*-Inf", "1000 + 16 + +Inf * -Inf"),
+        ("1e6 / 1e21 / .00001", "1000000 / 1e+21 / 1e-05"),
+        ('a{b="\\xc3\\xa9"}', 'a{b="é"}'),
+        ("holt_winters(a[5m],.1,.2)", "holt_winters(a[5m], 0.1, 0.2)"),
+    ],
+)
+def test_an_expression_is_laid_out_as_prometheus_does(
+    client: httpx.Client, expr: str, laid_out: str
+) -> None:
+    assert data(client.get(f"{API}/format_query", params={"query": expr})) == laid_out
 
 
 def test_a_large_answer_is_packed_for_those_who_take_it(client: httpx.Client) -> None:
@@ -244,3 +312,19 @@ def test_asking_again_computes_only_what_is_new() -> None:
     for ahead in ("a @ end()", "a offset -5m", "a OFFSET - 5m"):
         cache.answer(ahead, 0, 1000, 1000, lambda a, b: world.evaluate(a, b, 1000))
     assert (cache.hits, cache.misses) == (1, 1)
+
+
+def test_stats_tell_the_plan_and_what_was_read(client: httpx.Client, site: Site) -> None:
+    now = site.clock.now_ms() // 1000
+    query = "max(stranger_beat_ms)"
+    plain = {"query": query, "start": now - 60, "end": now, "step": "5s"}
+    found = data(client.get(f"{API}/query_range", params={**plain, "stats": "all"}))
+    stats = found.pop("stats")
+    assert found == data(client.get(f"{API}/query_range", params=plain))
+    assert stats["timings"]["execTotalTime"] >= stats["timings"]["evalTotalTime"] > 0
+    read = stats["explanation"]["reads"][0]
+    assert read["selector"] == "stranger_beat_ms"
+    assert stats["samples"]["totalQueryableSamples"] == read["samples"] > 0
+    instant = data(client.post(f"{API}/query", data={"query": query, "stats": "all"}))
+    assert instant["stats"]["explanation"]["plan"]["text"] == "aggregate max"
+    assert client.get(f"{API}/query", params={"query": "(", "stats": "all"}).status_code == 400

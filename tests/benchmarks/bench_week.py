@@ -123,7 +123,7 @@ class Week:
         self.aggregator = DataAggregator(self.store, RollupAggregator(), levels)
         self.latest = Latest()
         self.writer = Writer(self.store, self.aggregator, self.latest, meter, self.clock, 256,
-                             lambda: self.collector.watch())  # fmt: skip
+                             lambda: self.collector.watch(), own_process=True)  # fmt: skip
         self.collector = MetricsCollector(self.writer.offer, self.store.intern, meter, self.clock)
         meter.reader(self._of_the_store)
         sources = (Host(), Processes(), SelfSource(meter, TICK_MS / 1000))

@@ -95,3 +95,32 @@ def test_without_a_store_it_says_so(tmp_path: Path) -> None:
     result = ask(tmp_path, "load")
     assert result.exit_code == 4
     assert "Traceback" not in result.output
+
+
+def test_an_explanation_has_the_plan_what_was_read_and_the_times(folder: Path) -> None:
+    result = ask(folder, "sum by (host) (rate(load[1m]))", *RANGE, "--explain")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    plan = [line[:2] for line in lines[1:4]]
+    assert plan == [["aggregate", "sum"], ["function", "rate"], ["range", "load[1m]"]]
+    read = next(line for line in lines if line[:1] == ["load"])
+    # From a minute before the range to its end, of two series: 31 samples each; none sealed.
+    assert read[4:9] == ["2", "2", "0", "62", "raw"]
+    assert [line[0] for line in lines[-6:]] == [
+        "parse", "wait", "select", "read", "evaluate", "total"
+    ]  # fmt: skip
+
+
+def test_an_explanation_as_json(folder: Path) -> None:
+    found = json.loads(ask(folder, "max(load)", *AT, "--explain", "--format", "json").output)
+    assert found["plan"]["text"] == "aggregate max"
+    assert found["plan"]["parts"][0]["series"] == 2
+    assert [one["selector"] for one in found["reads"]] == ["load"]
+    assert set(found["stages"]) == {"parse", "wait", "select", "read", "evaluate", "total"}
+    assert "answer" not in found
+
+
+def test_an_explanation_is_no_plot(folder: Path) -> None:
+    result = ask(folder, "load", *RANGE, "--explain", "--format", "plot")
+    assert result.exit_code == 2
+    assert "--format json" in result.output

@@ -216,7 +216,7 @@ def test_a_bad_definition_says_what_is_wrong(registry: Registry, make: object, t
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_starts_at_nothing() -> None:
-    counter = Counter("test_forked_total")
+    counter = Counter("test_forked_total", "Counted in a parent and its child")
     counter.inc(5)
     read, write = os.pipe()
     pid = os.fork()

@@ -170,6 +170,27 @@ def test_a_hook_that_raises_or_gives_nonsense_puts_its_plugin_out(
     assert "bad" not in names(manager, "barograph_aggregators")
 
 
+def test_a_hook_that_hangs_puts_its_plugin_out_and_holds_up_no_other(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("barograph.plugins.HOOK_SECONDS", 0.2)
+    install(
+        "stuck",
+        """
+        import threading
+        from barograph import hookimpl
+        @hookimpl
+        def barograph_metric_sources():
+            threading.Event().wait()
+    """,
+    )
+    install("good", SOURCE.format(name="good"))
+    manager = loaded()
+    assert names(manager) == ["good"]
+    reason = "barograph_metric_sources failed: TimeoutError: no answer in 0.2 s"
+    assert told(manager) == {"stuck": reason}
+
+
 def test_two_packages_with_a_plugin_of_one_name_are_told_and_one_runs(install: Install) -> None:
     install("twin", SOURCE.format(name="a"), dist="pkg-a", module="stranger_a")
     install("twin", SOURCE.format(name="b"), dist="pkg-b", module="stranger_b")

@@ -18,7 +18,8 @@ def test_a_selector_becomes_matchers() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "sum(a)", "a[5m]", "a offset 5m", "a @ 5", "1", '"x"', "a{", 'a{b=~"("}', 'a{b=""',
+    ["", "{}", '{a=~".*"}', '{a=""}', '{a!~".+",b=~`x?`}', '{a="\\q"}', 'a{b="c}',
+     "sum(a)", "a[5m]", "a offset 5m", "a @ 5", "1", '"x"', "a{", 'a{b=~"("}', 'a{b=""',
      '{a="b" or c="d"}', "<script>", "a" * 10 + "{" * 10],
 )  # fmt: skip
 def test_what_is_no_plain_selector_is_told(text: str) -> None:
@@ -37,3 +38,20 @@ def test_what_is_more_than_a_selector_is_refused_before_it_is_parsed(text: str) 
 def test_quoted_values_may_hold_anything() -> None:
     found = parse_selector("""x{a="(@[-", b='it\\'s (', c=~`(a|b)+`}""")
     assert [m.value for m in found] == ["x", "(@[-", "it's (", "(a|b)+"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"{a=~`\d+\.x|\w`}", r"\d+\.x|\w"),
+        (r"{a=`back\slash\n`}", r"back\slash\n"),
+        (r'{a=~"\x41\101|é"}', "AA|é"),
+        (r'{a="\xc3\xa9\303\251"}', "éé"),
+        (r'{a="\\xc3"}', r"\xc3"),
+        (r'{a="\xff"}', "\ufffd"),
+        ('{a!~".*"}', ".*"),
+    ],
+)
+def test_strings_are_read_as_promql_writes_them(text: str, value: str) -> None:
+    (matcher,) = parse_selector(text)
+    assert matcher.value == value

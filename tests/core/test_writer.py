@@ -223,3 +223,19 @@ def test_the_age_of_the_last_commit_does_not_follow_the_wall_clock(world: World)
     world.clock.set_wall(-3600)
     world.clock.advance(12)
     assert world.writer.stored_age_s == pytest.approx(12)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_free_memory_is_given_back_now_and_then_in_a_process_of_our_own(
+    monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    turns: list[None] = []
+    monkeypatch.setattr("barograph.writer.give_back", lambda: turns.append(None))
+    store: Any = FaultyStore()
+    clock = FakeClock()
+    writer = Writer(store, None, Latest(), Meter(), clock, 9, lambda: None, own_process=own)
+    clock.advance(100)
+    for _ in range(31):
+        writer.housekeeping()
+        clock.advance(1)
+    assert len(turns) == (4 if own else 0)

@@ -2,7 +2,8 @@
 
 A token is random text that opens everything. A browser exchanges one for a session, whose cookie
 it sends from then on. The file ``access.json`` in the data folder (mode 0600) keeps hashes only, so
-that a browser stays signed in over a restart and nobody can sign in with what the file says.
+that a browser stays signed in over a restart and nobody can sign in with what the file says. Ingest
+tokens, which open the receivers of samples alone, are those of ``barograph.ingest_tokens``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import hashlib
 import hmac
 import ipaddress
 import json
-import os
 import secrets
 import sys
 from collections import deque
@@ -23,6 +23,9 @@ from typing import Any
 import attrs
 
 from barograph.clock import Clock
+from barograph.ingest_tokens import PREFIX, TokenError, read_tokens
+from barograph.private_files import write_private
+from barograph.senders import Senders
 
 IDLE_MS = 12 * 3600 * 1000
 ABSOLUTE_MS = 7 * 86400 * 1000
@@ -70,6 +73,7 @@ class Access:
         self._kept_ms = clock.now_ms()
         self._told = False
         self.failures = Failures(clock)
+        self.senders = Senders(folder)
         self.local_token = secrets.token_urlsafe(24)
         self.link_token = "" if configured else secrets.token_urlsafe(24)
         self._salt = str(stored.get("salt") or secrets.token_hex(16))
@@ -180,6 +184,15 @@ def check_access(folder: Path, configured: str = "") -> Mapping[str, Any]:
             f"BAROGRAPH_TOKEN is too short: it needs {MIN_TOKEN} characters or more; make one "
             "with: python3 -c 'import secrets; print(secrets.token_urlsafe(24))'"
         )
+    if configured.startswith(PREFIX):
+        raise AccessError(
+            f"BAROGRAPH_TOKEN begins with {PREFIX}, as tokens do that may only write samples; this "
+            "one opens everything: choose another"
+        )
+    try:
+        read_tokens(folder)
+    except TokenError as error:
+        raise AccessError(str(error)) from None
     path = folder / FILE
     try:
         text = path.read_text("utf-8")
@@ -254,21 +267,6 @@ def csrf_of(cookie: str) -> str:
     which no script and no other site can read."""
     mac = hmac.digest(cookie.encode(), b"barograph csrf", "sha256")
     return base64.urlsafe_b64encode(mac).decode().rstrip("=")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file as a whole; only its owner may read it. Raises OSError."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
 
 
 def _digest(text: str) -> str:

@@ -35,6 +35,7 @@ from barograph_api.files import (
     plugin_files,
     read_files,
 )
+from barograph_api.finding_routes import finding_routes
 from barograph_api.guard import Guard, asked_of, too_many_attempts
 from barograph_api.live import Hub, live_route
 from barograph_api.plugin_routes import plugin_routes
@@ -88,7 +89,7 @@ def create_app(
     strangers = Workers("plugin", QUERIES_AT_ONCE, QUERIES_WAITING, QUERY_SECONDS, monitor.meter)
     problems: list[Problem] = []
     files = read_files(page or PAGE) | plugin_files(monitor, problems)
-    routes, public, limits = plugin_routes(monitor, strangers, problems)
+    mounted = plugin_routes(monitor, strangers, problems)
 
     async def work(function: Any, *arguments: Any, workers: Workers = queries) -> Any:
         """Run in a thread. What goes wrong is an HTTPException that says what to do."""
@@ -286,11 +287,12 @@ def create_app(
         access.touch(seen.session)
         return True
 
-    prometheus = PrometheusApi(monitor).routes()
+    prometheus = PrometheusApi(monitor).routes(mounted.limits)
     own = [health, dashboard, range_data, series, samples, widget_data, plugins, metrics, status,
-           login, logout, live_route(hub, alive), file_route(files)]  # fmt: skip
+           *finding_routes(monitor, work), login, logout, live_route(hub, alive),
+           file_route(files)]  # fmt: skip
     app = Litestar(
-        [*own, *prometheus, *routes],
+        [*own, *prometheus, *mounted.handlers],
         exception_handlers={Exception: problem},
         openapi_config=OpenAPIConfig(
             title="Barograph", version=__version__, path=f"{API}/openapi",
@@ -300,7 +302,8 @@ def create_app(
         logging_config=None,  # the root logger is the embedding program's
         debug=False,
     )  # fmt: skip
-    return Guard(app, access, hosts, public | login_files(files), limits)
+    public = mounted.public | login_files(files)
+    return Guard(app, access, hosts, public, mounted.limits, mounted.ingest)
 
 
 def problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -12,13 +12,17 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
+from barograph.ingest_tokens import PREFIX
 from barograph_api.access import ABSOLUTE_MS, Access, Session, csrf_of
 from barograph_api.answers import defect, problem_body, send_answer, send_problem, with_headers
+
+if TYPE_CHECKING:
+    from barograph.senders import Sender
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/login"})
 """Routes without a token: they tell nothing but whether the server works."""
@@ -51,11 +55,13 @@ class Seen:
     """What the guard knows of the one who asks; in ``scope["state"]["seen"]``.
 
     ``session`` and ``cookie``: a browser that is signed in; neither: a bearer of a token, a
-    stranger on a public route, or anyone where no token is needed.
+    stranger on a public route, or anyone where no token is needed. ``sender``: the bearer of an
+    ingest token, who asks for a route that takes samples in.
     """
 
     session: Session | None = None
     cookie: str = ""
+    sender: Sender | None = None
 
     @property
     def csrf(self) -> str:
@@ -67,13 +73,15 @@ class Guard:
 
     ``hosts``: the exact names in a Host header. ``public``: exact paths, besides ``PUBLIC``.
     ``limits``: bytes that a body may have, by exact path, where it is not ``MAX_BODY``.
+    ``ingest``: exact paths that a bearer of an ingest token may post to; they may nothing else.
     """
 
     def __init__(
         self, app: Any, access: Access | None, hosts: Iterable[str], public: Iterable[str] = (),
-        limits: Mapping[str, int] | None = None,
+        limits: Mapping[str, int] | None = None, ingest: Iterable[str] = (),
     ) -> None:  # fmt: skip
         self._app, self._access = app, access
+        self.ingest = frozenset(ingest)
         self._hosts = frozenset(host.lower() for host in hosts if host)
         self.public = PUBLIC | frozenset(public)
         self._limits = dict(limits or {})
@@ -126,10 +134,10 @@ class Guard:
             asked.same_site(origin_needed=asked.websocket)
             return Seen()
         if asked.bearer:
-            self._check_bearer(self._access, asked)
+            sender = self._check_bearer(self._access, asked)
             if asked.changing and asked.kind == "text/plain":
                 raise Refusal(415, "Unsupported Media Type", "send application/json")
-            return Seen()
+            return Seen(sender=sender)
         cookie = asked.cookie
         session = self._access.find(cookie)
         if session is not None:
@@ -155,21 +163,36 @@ class Guard:
             detail = "this server does not answer to that host name; add it to [server] "
             raise Refusal(400, "Bad Host", detail + "allowed_hosts if it is this server's")
 
-    def _check_bearer(self, access: Access, asked: _Asked) -> None:
+    def _check_bearer(self, access: Access, asked: _Asked) -> Sender | None:
+        """The sender whose token it is, None for a token that opens everything."""
+        wrong = Refusal(401, "Unauthorized", "the token is wrong",
+                        ((b"www-authenticate", b'Bearer error="invalid_token"'),))  # fmt: skip
         # Tokens made here cannot be guessed, so that nobody can lock their bearers out either.
         if access.made_here(asked.bearer):
-            return
+            return None
+        if asked.bearer.startswith(PREFIX):
+            sender = access.senders.find(asked.bearer)
+            if sender is None:
+                raise wrong  # no attempt to count: no token that can be guessed begins so
+            if asked.websocket or asked.method != "POST" or asked.path not in self.ingest:
+                raise Refusal(
+                    403, "Forbidden", "an ingest token writes samples and does nothing else: POST "
+                    f"to {', '.join(sorted(self.ingest)) or 'no path of this server'}",
+                )  # fmt: skip
+            return sender
         if access.failures.blocked(asked.peer):
             raise too_many_attempts()
         if not access.opens(asked.bearer):
             access.failures.add(asked.peer)
-            raise Refusal(401, "Unauthorized", "the token is wrong",
-                          ((b"www-authenticate", b'Bearer error="invalid_token"'),))  # fmt: skip
+            raise wrong
+        return None
 
     async def _link(self, asked: _Asked, send: Any) -> bool:
         """``GET /?token=...`` becomes a session, and the token leaves the address."""
         if asked.path != "/" or asked.method != "GET" or b"token=" not in asked.query:
             return False
+        if asked.bearer:
+            return False  # who shows a token in a header is judged by that
         self._check_host(asked)
         headers = [(b"location", b"/"), (b"cache-control", b"no-store")]
         access = self._access

@@ -22,6 +22,7 @@ from barograph_api.wire import MessageIn
 from barograph_api.workers import Busy, Workers
 
 if TYPE_CHECKING:
+    from barograph.findings import Finding
     from barograph.monitor import PerformanceMonitor
 
 MAX_PANELS = 200
@@ -91,6 +92,7 @@ class Client:
     sent_ticks: int = 0
     asked: bool = False  # for other panels, which are not evaluated yet
     due: bool = False  # there is a frame to send
+    hinted: bool = False  # findings have changed
 
     def answer(self, message: dict[str, Any]) -> None:
         """Queue an answer to a message of its own; one too many replaces the last."""
@@ -114,7 +116,8 @@ class Hub:
         self._work: Workers | None = None
         self._stir = asyncio.Event()
         self._ticked = False
-        self._unsubscribe: Callable[[], None] | None = None
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._hint: asyncio.TimerHandle | None = None
         self._at_ms = 0
         meter = monitor.meter
         self._viewers = meter.gauge("barograph_viewers", "Live connections")
@@ -140,7 +143,11 @@ class Hub:
                 with contextlib.suppress(RuntimeError):  # the loop has closed
                     loop.call_soon_threadsafe(self._tick)
 
-            self._unsubscribe = self.monitor.subscribe(tick)
+            def found(finding: Finding) -> None:  # from any thread
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._found)
+
+            self._unsubscribe += [self.monitor.subscribe(tick), self.monitor.findings.listen(found)]
         return client
 
     @property
@@ -157,8 +164,11 @@ class Hub:
         if not self._clients and self._pump is not None:
             self._pump.cancel()
             self._pump = None
-            if self._unsubscribe is not None:
-                self._unsubscribe()
+            if self._hint is not None:
+                self._hint.cancel()
+                self._hint = None
+            while self._unsubscribe:
+                self._unsubscribe.pop()()
 
     def watch(self, client: Client, queries: dict[str, RangeQuery]) -> None:
         """Replace what a viewer watches. Raises ValueError above the limits."""
@@ -188,6 +198,21 @@ class Hub:
     def _tick(self) -> None:
         self._ticked = True
         self._stir.set()
+
+    def _found(self) -> None:
+        """Findings that change soon after one another are one hint."""
+        if self._hint is None and self._clients:
+            self._hint = asyncio.get_running_loop().call_later(FRAME_GAP_S, self._give_hint)
+
+    def _give_hint(self) -> None:
+        self._hint = None
+        for client in self._clients:
+            client.hinted = True
+            client.wake.set()
+
+    def hint(self) -> bytes:
+        """That findings have changed, and how many are open; a viewer then asks for them."""
+        return encode({"type": "findings", "changed": self.monitor.findings.counts()["open"]})
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -331,6 +356,9 @@ async def _send(socket: WebSocket[Any, Any, Any], hub: Hub, client: Client) -> C
         client.wake.clear()
         while client.answers:
             await socket.send_text(client.answers.pop(0).decode())
+        if client.hinted:
+            client.hinted = False
+            await socket.send_text(hub.hint().decode())
         if client.due and client.panels:
             for frame in hub.frames(client):
                 await socket.send_text(frame.decode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from litestar import Request, Response, route
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
@@ -23,30 +24,36 @@ _PATH = re.compile(r"(/[A-Za-z0-9_.~-]+)+|/")
 _OWN = ("/api/barograph", "/api/plugins", "/login", "/logout", "/healthz", "/readyz")
 
 
+@attrs.frozen
+class Mounted:
+    """The routes; the paths of those that are public, and of those that an ingest token opens; and
+    the bytes that each path may be sent."""
+
+    handlers: list[Any] = attrs.field(factory=list)
+    public: set[str] = attrs.field(factory=set)
+    ingest: set[str] = attrs.field(factory=set)
+    limits: dict[str, int] = attrs.field(factory=dict)
+
+
 def plugin_routes(
     monitor: PerformanceMonitor, workers: Workers, problems: list[Problem]
-) -> tuple[list[Any], set[str], dict[str, int]]:
-    """The routes, the paths of those that are public, and the bytes that each path may be sent.
-
-    A bad one is told and left out.
-    """
-    handlers: list[Any] = []
-    public: set[str] = set()
-    taken: set[str] = set()
-    limits: dict[str, int] = {}
+) -> Mounted:
+    """The routes of all plugins; a bad one is told and left out."""
+    out = Mounted()
     for plugin, one in monitor.routes():
         path = one.path if one.absolute else f"/api/plugins/{plugin}{one.path.rstrip('/')}"
-        wrong = _wrong(one) or ("two routes have this path" if path in taken else "")
+        wrong = _wrong(one) or ("two routes have this path" if path in out.limits else "")
         if wrong:
             remedy = "the plugin's author can test it with barograph.testing.check_route"
             problems.append(Problem(f"route {one.path!r}: {wrong}", f"plugin {plugin}", remedy))
             continue
-        taken.add(path)
-        limits[path] = one.max_body
-        handlers.append(_handler(monitor, workers, plugin, path, one))
+        out.limits[path] = one.max_body
+        out.handlers.append(_handler(monitor, workers, plugin, path, one))
         if one.public or (one.local and is_loopback(monitor.config.server.host)):
-            public.add(path)
-    return handlers, public, limits
+            out.public.add(path)
+        if one.ingest:
+            out.ingest.add(path)
+    return out
 
 
 def _wrong(one: Route) -> str:
@@ -56,6 +63,8 @@ def _wrong(one: Route) -> str:
         return f"an absolute path is not below {', '.join(_OWN)}, and does not end with /"
     if not one.methods or not set(one.methods) <= METHODS:
         return f"methods must be some of {', '.join(sorted(METHODS))}"
+    if one.ingest and tuple(one.methods) != ("POST",):
+        return "a route for ingest tokens is by POST only"
     return "" if callable(one.handler) else "the handler is not callable"
 
 
@@ -67,7 +76,8 @@ def _handler(
         headers = {name.lower(): value for name, value in request.headers.items()}
         kind = headers.get("content-type", "")
         body = await request.body()
-        asked = PluginRequest(monitor, request.method, path, query, body, kind, headers)
+        sender = request.scope["state"]["seen"].sender
+        asked = PluginRequest(monitor, request.method, path, query, body, kind, headers, sender)
         try:
             answer = await workers.run(one.handler, asked)
         except Busy as busy:

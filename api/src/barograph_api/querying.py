@@ -9,30 +9,41 @@ import asyncio
 import contextlib
 import gzip
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import msgspec
 from litestar import Request, Response, get, route
 from litestar.enums import HttpMethod
 
-from barograph.answer import QueryError, QueryInvalid
-from barograph.answer_text import data_of, parse_step, parse_time
+from barograph.answer import QueryCancelled, QueryError, QueryInvalid, QueryTimeout
 from barograph.contracts import StoreError
 from barograph.engines import find_engine
-from barograph.model import NAME, Labels, Matcher, MatchOp, Series
-from barograph.query import parse_selector
+from barograph.model import Labels, Matcher, Series
+from barograph_api.about import About
+from barograph_api.explaining import ALL, explained
 from barograph_api.files import accepts_gzip
+from barograph_api.parameters import (
+    Parameters,
+    bad,
+    duration_of,
+    first,
+    is_label_name,
+    limit_of,
+    selectors_of,
+    span_of,
+    step_of,
+    time_of,
+)
+from barograph_api.query_json import data_json
 from barograph_api.range_cache import RangeCache
 from barograph_api.workers import Busy, Workers
 
 if TYPE_CHECKING:
+    from barograph.answer import Answer
     from barograph.contracts import QueryEngine
     from barograph.monitor import PerformanceMonitor
-
-SPOKEN_VERSION = "2.42.0"
-"""Version of Prometheus whose behaviour this follows; clients decide by it what to ask."""
 
 MAX_POINTS = 11_000
 """Points of one series in a range answer, as in Prometheus."""
@@ -44,14 +55,27 @@ AT_ONCE = 4
 WAITING = 64
 PACK_FROM = 2048
 MAX_ROWS = 100_000
+"""Series, names or values of one answer; more are left out, and the answer says so."""
 
 _STATUS = {"bad_data": 400, "execution": 422, "timeout": 503, "canceled": 499,
            "unavailable": 503, "not_found": 404}  # fmt: skip
 
 _AS = "Parameters and answer are those of the Prometheus HTTP API."
 
-Parameters = dict[str, list[str]]
+T = TypeVar("T")
+
+Work = Callable[[Parameters, Callable[[], bool]], Any]
+"""What gives ``data`` of an answer; the second argument says whether the client has gone."""
+
 HANDED_ON = (QueryError, StoreError, ValueError, Busy)
+
+
+@attrs.frozen
+class Partly:
+    """``data`` of an answer with something to say about it."""
+
+    data: Any
+    warnings: tuple[str, ...]
 
 
 class PrometheusApi:
@@ -67,22 +91,31 @@ class PrometheusApi:
         self._asked = counted("barograph_queries_total", "PromQL queries over HTTP")
         self._failed = counted("barograph_queries_failed_total", "PromQL queries that failed")
 
-    def routes(self) -> list[Any]:
-        """The handlers, by path; those that take queries answer GET and POST."""
+    def routes(self, taken: Collection[str] = ()) -> list[Any]:
+        """The handlers, by path; those that take queries answer GET and POST. ``taken``: paths
+        that a plugin answers; where it knows what is asked, none of ours is in its way."""
+        about = About(self._monitor)
         both = (
             ("query", self._query, "Evaluate at one time"),
             ("query_range", self._query_range, "Evaluate over a range of time"),
             ("series", self._series, "Series that fit any of match[]"),
             ("labels", self._labels, "Label names"),
             ("format_query", self._format, "An expression, laid out"),
+            ("query_exemplars", self._exemplars, "Exemplars, of which none are kept"),
         )
-        one = (
+        one: list[tuple[str, Work, str]] = [
             ("metadata", self._metadata, "Kind, help and unit of metrics"),
-            ("status/buildinfo", self._buildinfo, "What answers here"),
-            ("status/tsdb", self._tsdb, "Size of the store and its labels"),
-        )
+            ("rules", about.rules, "Groups of rules"),
+            ("alerts", about.alerts, "Alerts that are active"),
+            ("status/buildinfo", about.build, "What answers here"),
+            ("status/runtimeinfo", about.running, "Since when it runs, and where"),
+            ("status/tsdb", about.store, "Size of the store and its labels"),
+        ]
         handlers = [self._handler(path, work, text, ["GET", "POST"]) for path, work, text in both]
-        handlers += [self._handler(path, work, text, ["GET"]) for path, work, text in one]
+        handlers += [
+            self._handler(path, work, text, ["GET"])
+            for path, work, text in one if f"/api/v1/{path}" not in taken
+        ]  # fmt: skip
 
         @get(
             "/api/v1/label/{label:str}/values",
@@ -95,10 +128,7 @@ class PrometheusApi:
 
         return [*handlers, label_values]
 
-    def _handler(
-        self, path: str, work: Callable[[Parameters, Callable[[], bool]], Any], summary: str,
-        methods: list[str],
-    ) -> Any:  # fmt: skip
+    def _handler(self, path: str, work: Work, summary: str, methods: list[str]) -> Any:
         async def handler(request: Request[Any, Any, Any]) -> Response[bytes]:
             return await self._respond(request, work)
 
@@ -124,7 +154,11 @@ class PrometheusApi:
         watcher = asyncio.create_task(_until_gone(request, gone))
 
         def evaluate() -> tuple[bytes, bool]:
-            body = msgspec.json.encode({"status": "success", "data": work(given, gone.is_set)})
+            found = work(given, gone.is_set)
+            answer = {"status": "success", "data": found}
+            if isinstance(found, Partly):
+                answer = {"status": "success", "data": found.data, "warnings": found.warnings}
+            body = msgspec.json.encode(answer)
             if packed and len(body) > PACK_FROM:
                 return gzip.compress(body, 1), True
             return body, False
@@ -152,117 +186,143 @@ class PrometheusApi:
 
     def _query(self, given: Parameters, cancelled: Callable[[], bool]) -> Any:
         self._asked.add()
-        at = _time(given, "time", self._monitor.clock.now_ms())
-        store = self._monitor.store
-        return data_of(
-            self._the_engine().instant(store, _one(given, "query"), at, cancelled=cancelled)
-        )
+        at = time_of(given, "time", self._monitor.clock.now_ms())
+        engine, store, expr = self._the_engine(), self._monitor.store, first(given, "query")
+
+        def evaluate(ended: Callable[[], bool]) -> Answer:
+            self._check(given)
+            return engine.instant(store, expr, at, cancelled=ended)
+
+        if first(given, "stats") == ALL:
+            self._check(given)
+            steps = at, at, 0
+            return self._in_time(
+                given, cancelled, lambda ended: explained(engine, store, expr, steps, ended)
+            )
+        return msgspec.Raw(data_json(self._in_time(given, cancelled, evaluate)))
 
     def _query_range(self, given: Parameters, cancelled: Callable[[], bool]) -> Any:
         self._asked.add()
-        expr = _one(given, "query")
-        start, end = _time(given, "start"), _time(given, "end")
-        step = _parsed(given, "step", parse_step)
+        expr = first(given, "query")
+        start, end = time_of(given, "start"), time_of(given, "end")
         if end < start:
-            raise _bad("end", "end timestamp must not be before start time")
+            raise bad("end", "end timestamp must not be before start time")
+        step = step_of(given)
         if step <= 0:
-            raise _bad("step", "zero or negative query resolution step widths are not accepted. "
-                               "Try a positive integer")  # fmt: skip
+            raise bad("step", "zero or negative query resolution step widths are not accepted. "
+                              "Try a positive integer")  # fmt: skip
         if (end - start) // step > MAX_POINTS:
             raise QueryInvalid(
                 f"exceeded maximum resolution of {MAX_POINTS:,} points per timeseries. Try "
                 "decreasing the query resolution (?step=XX)"
             )
         engine, store = self._the_engine(), self._monitor.store
-        engine.check(expr)
+        if first(given, "stats") == ALL:
+            engine.check(expr)
+            steps = start, end, step
+            return self._in_time(
+                given, cancelled, lambda ended: explained(engine, store, expr, steps, ended)
+            )
 
-        def evaluate(first: int, last: int) -> Any:
-            return engine.range(store, expr, first, last, step, cancelled=cancelled)
+        def evaluate(ended: Callable[[], bool]) -> Answer:
+            engine.check(expr)
+            return self._cache.answer(
+                expr, start, end, step,
+                lambda a, b: engine.range(store, expr, a, b, step, cancelled=ended),
+            )  # fmt: skip
 
-        return data_of(self._cache.answer(expr, start, end, step, evaluate))
+        return msgspec.Raw(data_json(self._in_time(given, cancelled, evaluate)))
+
+    def _check(self, given: Parameters) -> None:
+        """Raises QueryInvalid that says which parameter is none."""
+        try:
+            self._the_engine().check(first(given, "query"))
+        except QueryInvalid as error:
+            raise bad("query", str(error)) from None
+
+    def _in_time(
+        self,
+        given: Parameters,
+        cancelled: Callable[[], bool],
+        work: Callable[[Callable[[], bool]], T],
+    ) -> T:
+        """``work``, which is told to end when the client goes or its ``timeout`` is over."""
+        timeout = duration_of(given, "timeout")
+        if timeout is None:
+            return work(cancelled)
+        clock = self._monitor.clock
+        deadline = clock.monotonic() + timeout / 1000
+
+        def over() -> bool:
+            return clock.monotonic() >= deadline
+
+        try:
+            return work(lambda: cancelled() or over())
+        except QueryCancelled as error:
+            if cancelled() or not over():
+                raise
+            where = str(error).rpartition(" in ")[2]
+            told = f"query timed out in {where} after {timeout / 1000:g} s, its timeout"
+            raise QueryTimeout(told) from None
 
     def _format(self, given: Parameters, _: Callable[[], bool]) -> str:
-        import promql_parser
+        self._check(given)
+        return self._the_engine().format(first(given, "query"))
 
-        expr = _one(given, "query")
-        self._the_engine().check(expr)
-        return str(promql_parser.parse(expr).prettify())
+    def _exemplars(self, given: Parameters, _: Callable[[], bool]) -> list[Any]:
+        start, end = span_of(given)
+        if start is not None and end is not None and end < start:
+            raise QueryInvalid("end timestamp must not be before start timestamp")
+        self._the_engine().check(first(given, "query"))
+        return []
 
     # --- series and labels ----------------------------------------------------------------------
 
-    def _series(self, given: Parameters, _: Callable[[], bool]) -> list[dict[str, str]]:
+    def _series(self, given: Parameters, _: Callable[[], bool]) -> Any:
         if not given.get("match[]"):
             raise QueryInvalid("no match[] parameter provided")
-        return [labels.as_dict() for labels in self._found(given)][: _limit(given)]
+        return _limited([labels.as_dict() for labels in self._found(given)], limit_of(given))
 
-    def _labels(self, given: Parameters, _: Callable[[], bool]) -> list[str]:
+    def _labels(self, given: Parameters, _: Callable[[], bool]) -> Any:
         names = {name for labels in self._found(given) for name, _ in labels.pairs}
-        return sorted(names)[: _limit(given)]
+        return _limited(sorted(names), limit_of(given))
 
-    def _values(self, given: Parameters, label: str) -> list[str]:
+    def _values(self, given: Parameters, label: str) -> Any:
+        if not is_label_name(label):
+            raise QueryInvalid(f'invalid label name: "{label}"')
         values = {labels.get(label) for labels in self._found(given)}
-        return sorted(values - {""})[: _limit(given)]
+        return _limited(sorted(values - {""}), limit_of(given))
 
     def _found(self, given: Parameters) -> list[Labels]:
         """Labels of the series that fit any selector (all, if there is none) in the time range."""
-        start = _time(given, "start", None) if "start" in given else None
-        end = _time(given, "end", None) if "end" in given else None
+        start, end = span_of(given)
+        wanted: Sequence[list[Matcher]] = selectors_of(given) or [[]]
         if start is not None and end is not None and end < start:
-            raise _bad("end", "end timestamp must not be before start time")
-        selectors = given.get("match[]") or []
-        wanted: Sequence[list[Matcher]] = [_selector(text) for text in selectors] or [[]]
+            return []
         found: dict[int, Series] = {}
         for matchers in wanted:
             for series in self._monitor.store.select(matchers, start, end):
                 found[series.ref] = series
         return sorted((s.labels for s in found.values()), key=lambda labels: labels.pairs)
 
-    # --- about ----------------------------------------------------------------------------------
-
     def _metadata(self, given: Parameters, _: Callable[[], bool]) -> dict[str, Any]:
-        wanted = given.get("metric", [""])[0]
+        text = first(given, "limit") or "-1"
+        if not text.removeprefix("-").isdecimal():
+            raise QueryInvalid("limit must be a number")
+        wanted, limit = first(given, "metric"), int(text)
         known = [m for m in self._monitor.store.metrics() if not wanted or m.name == wanted]
         return {
             m.name: [{"type": str(m.kind), "help": m.help, "unit": m.unit}]
-            for m in known[: _limit(given)]
+            for m in (known if limit < 0 else known[:limit])
         }
 
-    def _buildinfo(self, _given: Parameters, _: Callable[[], bool]) -> dict[str, str]:
-        from barograph import __version__
 
-        return {
-            "version": SPOKEN_VERSION, "revision": f"barograph-{__version__}", "branch": "",
-            "buildUser": "", "buildDate": "", "goVersion": "",
-        }  # fmt: skip
-
-    def _tsdb(self, given: Parameters, _: Callable[[], bool]) -> dict[str, Any]:
-        stats = self._monitor.store.stats()
-        names: Counter[str] = Counter()
-        pairs: Counter[tuple[str, str]] = Counter()
-        for series in self._monitor.store.select([]):
-            names[series.labels.name] += 1
-            pairs.update(series.labels.pairs)
-        values: Counter[str] = Counter(name for name, _ in pairs)
-        room: Counter[str] = Counter()
-        for (name, value), n in pairs.items():
-            room[name] += n * len(value.encode())
-        top = min(_limit(given, 10), 100)
-
-        def listed(counts: Counter[Any]) -> list[dict[str, Any]]:
-            return [{"name": str(name), "value": n} for name, n in counts.most_common(top)]
-
-        return {
-            "headStats": {
-                "numSeries": stats.series, "numLabelPairs": len(pairs), "chunkCount": stats.chunks,
-                "minTime": stats.t_min or 0, "maxTime": stats.t_max or 0,
-            },
-            "seriesCountByMetricName": listed(names),
-            "labelValueCountByLabelName": listed(values),
-            "memoryInBytesByLabelName": listed(room),
-            "seriesCountByLabelValuePair": listed(
-                Counter({f"{name}={value}": n for (name, value), n in pairs.items()})
-            ),
-        }  # fmt: skip
+def _limited(rows: list[Any], limit: int) -> Any:
+    """At most ``limit`` rows (0: ``MAX_ROWS``), with a word about it if there are more."""
+    most = min(limit or MAX_ROWS, MAX_ROWS)
+    if len(rows) <= most:
+        return rows
+    return Partly(rows[:most], ("results truncated due to limit",))
 
 
 async def _until_gone(request: Request[Any, Any, Any], gone: threading.Event) -> None:
@@ -288,61 +348,3 @@ def _failure(error: Exception) -> Response[bytes]:
         msgspec.json.encode(body), status_code=_STATUS.get(kind, 422), headers=headers,
         media_type="application/json",
     )  # fmt: skip
-
-
-def _bad(parameter: str, reason: str) -> QueryInvalid:
-    return QueryInvalid(f'invalid parameter "{parameter}": {reason}')
-
-
-def _one(given: Parameters, name: str) -> str:
-    return given.get(name, [""])[0]
-
-
-def _parsed(given: Parameters, name: str, parse: Callable[[str], int]) -> int:
-    try:
-        return parse(_one(given, name))
-    except ValueError as error:
-        raise _bad(name, str(error)) from None
-
-
-def _time(given: Parameters, name: str, default: int | None = None) -> int:
-    if default is not None and not _one(given, name):
-        return default
-    return _parsed(given, name, parse_time)
-
-
-def _limit(given: Parameters, default: int = MAX_ROWS) -> int:
-    text = _one(given, "limit")
-    if not text:
-        return default
-    try:
-        found = int(text)
-    except ValueError:
-        found = -1
-    if found < 0:
-        raise _bad("limit", "limit must be a non-negative number")
-    return min(found or default, MAX_ROWS)
-
-
-def _selector(text: str) -> list[Matcher]:
-    try:
-        matchers = parse_selector(text)
-    except ValueError as error:
-        raise _bad("match[]", str(error)) from None
-    if all(_fits_nothing(matcher) for matcher in matchers):
-        raise _bad("match[]", "match[] must contain at least one non-empty matcher")
-    return matchers
-
-
-def _fits_nothing(matcher: Matcher) -> bool:
-    """Whether the matcher lets a series pass that has no such label."""
-    import re2
-
-    if matcher.label == NAME and matcher.value:
-        return False
-    if matcher.op is MatchOp.EQUAL:
-        return matcher.value == ""
-    if matcher.op is MatchOp.NOT_EQUAL:
-        return matcher.value != ""
-    fits = re2.fullmatch(matcher.value, "") is not None
-    return fits if matcher.op is MatchOp.REGEX else not fits

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from barograph.contracts import ServerError
 from barograph.loops import watch_loop
-from barograph_api.access import Access, AccessError, check_access, write_private
+from barograph.private_files import write_private
+from barograph_api.access import Access, AccessError, check_access
 from barograph_api.guard import is_loopback
 
 if TYPE_CHECKING:

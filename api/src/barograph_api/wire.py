@@ -39,7 +39,8 @@ class QueryIn(msgspec.Struct):
 
     ``match``: series selectors as in PromQL. ``fn``: value, rate or increase. ``agg``: none, sum,
     mean, min or max, over all labels but those in ``by``. ``legend``: text with {label} parts.
-    ``top``: only the N lines with the greatest mean (0: all).
+    ``top``: only the N lines with the greatest mean (0: all). ``quantile``: of the buckets of
+    classic histograms. ``over``: selectors of a whole, of which each line is shown as its share.
     """
 
     match: Annotated[list[Text], msgspec.Meta(max_length=MAX_SELECTORS)]
@@ -49,6 +50,8 @@ class QueryIn(msgspec.Struct):
     scale: float = 1.0
     legend: Text = ""
     top: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    over: Annotated[list[Text], msgspec.Meta(max_length=MAX_SELECTORS)] = []
 
     def query(self) -> RangeQuery:
         """Raises ValueError with what is wrong."""
@@ -56,10 +59,11 @@ class QueryIn(msgspec.Struct):
             raise ValueError(f"fn must be value, rate or increase, not {self.fn!r}")
         if self.agg not in ("none", "sum", "mean", "min", "max"):
             raise ValueError(f"agg must be none, sum, mean, min or max, not {self.agg!r}")
-        for text in self.match:
+        for text in (*self.match, *self.over):
             parse_selector(text)
         return RangeQuery(
             tuple(self.match), self.fn, self.agg, tuple(self.by), self.scale, self.legend, self.top,  # type: ignore[arg-type]
+            self.quantile, tuple(self.over),
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ has a check in ``barograph.testing`` that a plugin author calls in one line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
     from barograph.answer import Answer, Matrix
     from barograph.config import Config
+    from barograph.findings import Observation
+    from barograph.inquiry import Inquiry
     from barograph.model import Batch, Column, Labels, Matcher, Metric, Ref, Sample, Series, Windows
     from barograph.monitor import PerformanceMonitor
     from barograph.query import RangeQuery
+    from barograph.senders import Sender
 
 
 # --- metric sources -------------------------------------------------------------------------
@@ -257,6 +260,28 @@ class PortableStore(Protocol):
         ...
 
 
+@runtime_checkable
+class Records(Protocol):
+    """What a store can do besides: keep small JSON texts by kind and id (findings and the like).
+
+    A store without it is served from memory, and forgets them at the end. What ``put_records`` was
+    given survives ``kill -9`` from the moment it returns.
+    """
+
+    def put_records(self, kind: str, rows: Sequence[tuple[str, int, str]]) -> None:
+        """Store rows (id, updated_ms, JSON), each in the place of the one with its id; all of
+        them or none. Raises StoreError, StoreFull."""
+        ...
+
+    def records(self, kind: str) -> Iterator[tuple[str, int, str]]:
+        """All rows (id, updated_ms, JSON) of a kind, by id; one that is damaged is left out."""
+        ...
+
+    def remove_records(self, kind: str, ids: Sequence[str]) -> None:
+        """Forget rows; ids that are not there do no harm. Raises StoreError, StoreFull."""
+        ...
+
+
 # --- query engines --------------------------------------------------------------------------
 
 
@@ -274,6 +299,10 @@ class QueryEngine(Protocol):
 
     def check(self, expr: str) -> None:
         """Whether ``expr`` is an expression. Raises QueryInvalid with what is wrong."""
+        ...
+
+    def format(self, expr: str) -> str:
+        """``expr`` laid out, with the same meaning. Raises QueryInvalid."""
         ...
 
     def instant(
@@ -346,6 +375,37 @@ class TeachableDetector(Detector, Protocol):
         ...
 
 
+# --- analysers ------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Analyser(Protocol):
+    """Looks at what is stored and says what a person should know.
+
+    ``name``: unique among analysers, ``[a-z0-9_.-]+``; the source of its findings. ``interval_s``:
+    seconds after which it is worth running again. ``window_s``: how far back it looks by default.
+
+    Laws, checked by ``check_analyser``: the same data give the same observations; no data, gaps,
+    NaN and counters that reset raise nothing; the evidence is a query that can be run.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def interval_s(self) -> float: ...
+
+    @property
+    def window_s(self) -> float: ...
+
+    def analyse(self, data: Inquiry, start_ms: int, end_ms: int) -> Iterable[Observation]:
+        """What is to be seen in [start_ms, end_ms]. Runs in a thread of the one who asked.
+
+        Long work asks ``data.cancelled()`` now and then, and ends when it says True.
+        """
+        ...
+
+
 # --- dashboard widgets ----------------------------------------------------------------------
 
 
@@ -404,7 +464,9 @@ class Route:
     ``Response``. ``public`` routes need no token (say why in the plugin's README); ``local`` ones
     need none while the server listens on a loopback address. ``absolute``: ``path`` is the whole
     path, as a protocol prescribes it; not below ``/api/barograph`` or ``/api/plugins``.
-    ``max_body``: bytes that a request may send.
+    ``max_body``: bytes that a request may send. ``ingest``: an ingest token opens it too; it then
+    takes samples in, tells nothing of what is stored, and keeps to the limits of
+    ``Request.sender``. Its one method is POST.
     """
 
     path: str
@@ -415,11 +477,15 @@ class Route:
     local: bool = False
     absolute: bool = False
     max_body: int = 2**20
+    ingest: bool = False
 
 
 @attrs.frozen
 class Request:
-    """What a route's handler is given; names of ``headers`` in small letters."""
+    """What a route's handler is given; names of ``headers`` in small letters.
+
+    ``sender``: who shows an ingest token; None: someone who may do everything.
+    """
 
     monitor: PerformanceMonitor
     method: str
@@ -428,6 +494,7 @@ class Request:
     body: bytes = b""
     content_type: str = ""
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    sender: Sender | None = None
 
 
 @attrs.frozen
@@ -474,7 +541,10 @@ class Server(Protocol):
 
 @runtime_checkable
 class Lifecycle(Protocol):
-    """Something that starts and stops with the monitor."""
+    """Something that starts and stops with the monitor.
+
+    One that has ``problems`` (a sequence of Problem) is asked for what a person should know.
+    """
 
     name: str
 

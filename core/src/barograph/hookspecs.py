@@ -8,8 +8,8 @@ without options). A plugin implements just the hooks it needs, and takes just th
 
 The answers of all plugins are joined: each returns a list, and the kernel works with all of them,
 in the order of plugin names unless ``[monitor] plugin_order`` says otherwise. A hook that raises,
-or returns what it should not, disables that one plugin, by name and with its reason, until its
-options change; all others run. Every option of ``Config`` has a default.
+hangs or returns what it should not disables that one plugin, by name and with its reason, until
+its options change; all others run. Every option of ``Config`` has a default.
 
 Module import must be cheap (no numpy, no heavy library): ``barograph --help`` imports every
 plugin. Import the heavy parts inside the hooks.
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from barograph.contracts import (
         Aggregator,
+        Analyser,
         ColumnarSource,
         Detector,
         Lifecycle,
@@ -77,6 +78,13 @@ def barograph_query_engines(config: Any) -> Sequence[QueryEngine]:
 def barograph_detectors(config: Any) -> Sequence[Detector]:
     """What says how abnormal a sample is. A detector is found by its name
     (``barograph.detection.find_detector``); the first of two that share one is used."""
+    return []
+
+
+@hookspec
+def barograph_analysers(config: Any) -> Sequence[Analyser]:
+    """What looks at stored data and gives observations, which become findings. The plugin
+    ``analytics`` runs all of them, each at its own interval and on demand."""
     return []
 
 

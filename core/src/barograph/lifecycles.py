@@ -35,6 +35,11 @@ class Lifecycles:
                 self._running.append((plugin, one))
         return told
 
+    @property
+    def problems(self) -> list[Problem]:
+        """What those tell that have ``problems``."""
+        return [told for _, one in list(self._running) for told in getattr(one, "problems", ())]
+
     def stop(self, deadline_s: float) -> list[Problem]:
         """Stop all, the last started first, within ``deadline_s`` together; what did not stop.
 

@@ -94,7 +94,7 @@ class Latest:
             (r, s) for r, s in self._slot.items()
             if now_ms - IDLE_MS < times[s] <= now_ms + AHEAD_MS
         ]  # fmt: skip
-        if len(kept) * 2 > len(self._slot):
+        if len(self._slot) - len(kept) <= len(kept) // 32 + 64:
             return
         data = np.zeros((4, max(256, 2 * len(kept))))
         data[1] = data[3] = np.nan

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from barograph.clock import Clock, SystemClock
 from barograph.config import Config
-from barograph.contracts import Problem, Route, Store, StoreError, Widget, WidgetSpec
+from barograph.contracts import Problem, Records, Route, Store, StoreError, Widget, WidgetSpec
 from barograph.health import Check, Health
 from barograph.lifecycles import Lifecycles
 from barograph.loops import forget_loop, running_loop, watch_loop
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from barograph.collector import MetricsCollector, Runner
+    from barograph.findings import FindingBook
+    from barograph.inquiry import Inquiry
     from barograph.model import Batch, Sample
     from barograph.query import RangeQuery
     from barograph.range import RangeResult
@@ -49,15 +51,16 @@ class PerformanceMonitor:
 
     ``with PerformanceMonitor(): ...`` watches the host and this process with the defaults;
     ``async with`` works too. All work is done in threads of its own. Methods may be called from
-    any thread.
+    any thread. ``own_process``: nothing else runs in this process, so its memory may be tidied.
     """
 
     store: Store
     collector: MetricsCollector
+    findings: FindingBook
 
     def __init__(
         self, config: Config | None = None, *, plugins: PluginManager | None = None,
-        clock: Clock | None = None, store: Store | None = None,
+        clock: Clock | None = None, store: Store | None = None, own_process: bool = False,
     ) -> None:  # fmt: skip
         self.config = config or Config()
         self.plugins = plugins or PluginManager()
@@ -65,7 +68,7 @@ class PerformanceMonitor:
         self.state = State.NEW
         self.meter = Meter()
         self.started_at = 0.0
-        self._given_store = store
+        self._given_store, self._own_process = store, own_process
         self._own_problems: list[Problem] = []
         self._lifecycles = Lifecycles()
         self._widgets: list[tuple[str, Widget]] = []
@@ -96,6 +99,7 @@ class PerformanceMonitor:
     def _start(self) -> None:
         from barograph.aggregator import DataAggregator
         from barograph.collector import MetricsCollector
+        from barograph.findings import FindingBook
         from barograph.live import Latest
         from barograph.stores import find_store
         from barograph.writer import Writer
@@ -117,12 +121,16 @@ class PerformanceMonitor:
             self.writer = Writer(
                 self.store, self.aggregator, self.latest, self.meter, self.clock,
                 config.monitor.queue_batches, lambda: self.collector.watch(),
+                own_process=self._own_process,
             )  # fmt: skip
             self.collector = MetricsCollector(
                 self.writer.offer, self.store.intern, self.meter, self.clock,
                 ceiling=config.monitor.max_series_per_source, labels=config.monitor.labels,
             )  # fmt: skip
             self.meter.reader(self._store_samples)
+            records = self.store if isinstance(self.store, Records) else None
+            self.findings = FindingBook(records, self.clock, self.meter)
+            self.meter.reader(self.findings.samples)
             self._tell(self._lifecycles.start(self.plugins.call("barograph_lifecycle"), self))
             self._widgets = self.plugins.call("barograph_widgets")
             self._add_source("barograph", SelfSource(self.meter))
@@ -301,8 +309,9 @@ class PerformanceMonitor:
         out = [*self.plugins.problems, *self._own_problems]
         if self.state in (State.NEW, State.STARTING, State.FAILED):
             return out
-        out += getattr(self.store, "problems", [])
-        out += [p for p in (self.writer.problem, self.writer.housekeeping_problem) if p]
+        out += [*getattr(self.store, "problems", []), *self._lifecycles.problems]
+        told = (self.writer.problem, self.writer.housekeeping_problem, self.findings.problem)
+        out += [problem for problem in told if problem]
         for runner in list(self.collector.runners.values()):
             where = f"source {runner.name}"
             if runner.state in ("failing", "hung"):
@@ -350,8 +359,29 @@ class PerformanceMonitor:
         found.sort(key=lambda one: one[0])
         return [(plugin, widget) for _, plugin, widget in found]
 
+    @property
+    def store_is_configured(self) -> bool:
+        """Whether the configuration tells another process how to open the same store."""
+        return self._given_store is None
+
     def routes(self) -> list[tuple[str, Route]]:
         return self.plugins.call("barograph_routes")
+
+    def inquiry(
+        self, seconds: float | None = None, stopped: Callable[[], bool] | None = None
+    ) -> Inquiry:
+        """Questions to what is stored, for one analysis; see ``barograph.inquiry``.
+
+        Raises QueryFailed if no query engine runs.
+        """
+        from barograph import inquiry
+        from barograph.engines import find_engine
+
+        return inquiry.Inquiry(
+            self.store, find_engine(self.plugins), stopped=stopped, clock=self.clock,
+            book=self.findings,
+            seconds=inquiry.SECONDS if seconds is None else seconds,
+        )  # fmt: skip
 
     def range(self, query: RangeQuery, start_ms: int, end_ms: int, points: int) -> RangeResult:
         """Data of a chart. Raises ValueError for a bad query."""

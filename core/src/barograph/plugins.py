@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import importlib.metadata
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, get_type_hints
 
 import attrs
@@ -20,6 +23,9 @@ GROUP = "barograph.plugins"
 MAX_OBJECTS = 1000
 """Objects that one plugin may give for one hook."""
 
+HOOK_SECONDS = 15.0
+"""Time that a plugin may take for one hook."""
+
 HOOKS = tuple(name for name in dir(hookspecs) if name.startswith("barograph_"))
 
 _WANTED: Mapping[str, tuple[type, ...]] = {
@@ -28,6 +34,7 @@ _WANTED: Mapping[str, tuple[type, ...]] = {
     "barograph_stores": (contracts.Store,),
     "barograph_query_engines": (contracts.QueryEngine,),
     "barograph_detectors": (contracts.Detector,),
+    "barograph_analysers": (contracts.Analyser,),
     "barograph_widgets": (contracts.Widget,),
     "barograph_routes": (contracts.Route,),
     "barograph_lifecycle": (contracts.Lifecycle,),
@@ -177,7 +184,7 @@ class PluginManager:
     ) -> list[tuple[str, Any]]:
         """What every enabled plugin (of ``only``) gives for ``hook``, flattened, with its name.
 
-        A plugin that raises is out, for all hooks, with its reason in ``problems``.
+        A plugin that raises or hangs is out, for all hooks, with its reason in ``problems``.
         """
         implementations = {i.plugin_name: i for i in self._caller(hook).get_hookimpls()}
         out: list[tuple[str, Any]] = []
@@ -187,12 +194,11 @@ class PluginManager:
                 continue
             if only is not None and name not in only:
                 continue
-            given = {"config": self._options.get(name), **arguments}
+            offered = {"config": self._options.get(name), **arguments}
+            given = {k: offered[k] for k in implementation.argnames if k in offered}
+            ask = functools.partial(_ask, hook, implementation.function, given)
             try:
-                found = implementation.function(
-                    **{k: given[k] for k in implementation.argnames if k in given}
-                )
-                out += [(name, item) for item in _checked(hook, found)]
+                out += [(name, item) for item in _in_time(ask, HOOK_SECONDS)]
             except (Exception, SystemExit) as error:  # noqa: BLE001 — a stranger's; told by name
                 self._failed[name] = self._options.get(name)
                 info.error = f"{hook} failed: {_told(error)}"
@@ -208,6 +214,35 @@ class PluginManager:
             )
             for info in self._infos.values() if info.error and info.enabled
         ] + self._clashes  # fmt: skip
+
+
+def _ask(hook: str, function: Callable[..., Any], given: Mapping[str, Any]) -> list[Any]:
+    return _checked(hook, function(**given))
+
+
+def _in_time(ask: Callable[[], list[Any]], seconds: float) -> list[Any]:
+    """What ``ask`` returns or raises; TimeoutError if it takes longer than ``seconds``.
+
+    It runs in a thread, which cannot be ended: one that hangs is left to itself.
+    """
+    found: list[Any] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.extend(ask())
+        except BaseException as error:  # noqa: BLE001 — raised again, by who waits
+            raised.append(error)
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="barograph-hook", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer in {seconds:g} s")
+    if raised:
+        raise raised[0]
+    return found
 
 
 def _check_options(cls: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from barograph.buckets import BOUND, bound_of, quantile_of
 from barograph.model import STALE_NAN_BITS, Column, Labels, Series, Windows
 from barograph.query import RangeQuery, parse_selector
 
@@ -26,6 +27,9 @@ STEPS_MS = tuple(
 )  # fmt: skip
 MAX_SERIES = 2000
 """Series that one query may read."""
+
+MAX_BUCKETS = 20_000
+"""Series of buckets that a query for a quantile may read."""
 
 MAX_STEPS = 11_000
 """Points of one line; a longer range needs fewer points."""
@@ -73,11 +77,16 @@ def step_for(span_ms: int, points: int) -> int:
     return next((step for step in STEPS_MS if step >= wanted), STEPS_MS[-1])
 
 
+def most_series(query: RangeQuery) -> int:
+    """How many series a query may read."""
+    return MAX_SERIES if query.quantile is None else MAX_BUCKETS
+
+
 def find(store: Store, query: RangeQuery, t_min: int | None, t_max: int | None) -> list[Series]:
     """The series of a query, each once."""
     found: dict[int, Series] = {}
     for text in query.match:
-        for series in store.select(parse_selector(text), t_min, t_max, MAX_SERIES + 1):
+        for series in store.select(parse_selector(text), t_min, t_max, most_series(query) + 1):
             found.setdefault(series.ref, series)
     return list(found.values())
 
@@ -91,6 +100,11 @@ def evaluate_range(
     points: int,
 ) -> RangeResult:
     """Evaluate ``query`` over [start, end] at about ``points`` points. Raises ValueError."""
+    if query.over:
+        whole = evaluate_range(store, aggregator, whole_of(query), start_ms, end_ms, points)
+        part = attrs.evolve(query, over=(), top=0)
+        shown = evaluate_range(store, aggregator, part, start_ms, end_ms, points)
+        return _shares(query, shown, whole)
     if end_ms <= start_ms:
         raise ValueError("the range's end must come after its start")
     step = step_for(end_ms - start_ms, points)
@@ -100,8 +114,8 @@ def evaluate_range(
         raise ValueError(f"the range has {n} points; at most {MAX_STEPS}: ask for a shorter one")
     grid = first + step * np.arange(n, dtype=np.int64)
     found = find(store, query, start_ms, end_ms)
-    truncated = len(found) > MAX_SERIES
-    found = found[:MAX_SERIES]
+    truncated = len(found) > most_series(query)
+    found = found[: most_series(query)]
     fits = [lv for lv in aggregator.levels if lv <= step and step % lv == 0 and lv >= 60_000]
     level = max(fits, default=0)
     refs = [series.ref for series in found]
@@ -252,7 +266,7 @@ def _combine(query: RangeQuery, found: Sequence[Series], lines: Sequence[Any]) -
     out: list[RangeSeries] = []
     kept = [(s.labels, line) for s, line in zip(found, lines, strict=True)
             if not np.isnan(line[0]).all()]  # fmt: skip
-    if query.agg == "none":
+    if not is_grouped(query):
         for labels, (values, low, high) in kept:
             names = labels.as_dict()
             scaled = [None if x is None else x * query.scale for x in (low, high)]
@@ -260,13 +274,41 @@ def _combine(query: RangeQuery, found: Sequence[Series], lines: Sequence[Any]) -
     else:
         for names, members in grouped(query, [labels for labels, _ in kept]):
             stack = np.stack([kept[i][1][0] for i in members])
-            out.append(
-                RangeSeries(names, legend_of(query, names), aggregated(query, stack) * query.scale)
-            )
-    if query.top:
-        out.sort(key=lambda s: -float(np.nanmean(s.values)))
-        out = out[: query.top]
-    return out
+            values = aggregated(query, stack, [kept[i][0] for i in members])
+            if query.quantile is None or not np.isnan(values).all():
+                out.append(RangeSeries(names, legend_of(query, names), values * query.scale))
+    return topped(query, out)
+
+
+def topped(query: RangeQuery, lines: list[RangeSeries]) -> list[RangeSeries]:
+    """The lines with the greatest mean, as many as a query wants."""
+    if not query.top:
+        return lines
+    return sorted(lines, key=lambda s: -float(np.nanmean(s.values)))[: query.top]
+
+
+def whole_of(query: RangeQuery) -> RangeQuery:
+    """The query for what the lines of a query for shares are shares of."""
+    return attrs.evolve(query, match=query.over, over=(), top=0, scale=1.0)
+
+
+def _shares(query: RangeQuery, shown: RangeResult, whole: RangeResult) -> RangeResult:
+    parts = {tuple(sorted(one.labels.items())): one.values for one in shown.series}
+    lines = []
+    for one in whole.series:
+        part = parts.get(tuple(sorted(one.labels.items())))
+        values = share(np.zeros_like(one.values) if part is None else part, one.values)
+        if not np.isnan(values).all():
+            lines.append(RangeSeries(one.labels, one.legend, values))
+    return attrs.evolve(
+        whole, series=topped(query, lines), truncated=shown.truncated or whole.truncated
+    )
+
+
+def share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """part / whole; 0 where there is a whole and no part, NaN where there is no whole."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(whole > 0, np.nan_to_num(part) / whole, np.nan)
 
 
 def grouped(query: RangeQuery, labels: Sequence[Labels]) -> list[tuple[dict[str, str], list[int]]]:
@@ -280,8 +322,18 @@ def grouped(query: RangeQuery, labels: Sequence[Labels]) -> list[tuple[dict[str,
     ]
 
 
-def aggregated(query: RangeQuery, stack: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Aggregate over axis 0; NaN only where all are."""
+def is_grouped(query: RangeQuery) -> bool:
+    """Whether a line is made of several series."""
+    return query.agg != "none" or query.quantile is not None
+
+
+def aggregated(
+    query: RangeQuery, stack: NDArray[np.float64], labels: Sequence[Labels] = ()
+) -> NDArray[np.float64]:
+    """Aggregate over axis 0, the series with these labels; NaN only where all are, or where a
+    histogram counts nothing."""
+    if query.quantile is not None:
+        return quantile_of(query.quantile, [bound_of(one.get(BOUND)) for one in labels], stack)
     empty = np.isnan(stack).all(axis=0)
     if query.agg == "sum":
         out = np.nansum(stack, axis=0)
@@ -312,14 +364,17 @@ class LiveQuery:
         self._resolved_ms = 0
         self._refs = np.empty(0, np.int64)
         self._labels: list[Labels] = []
+        self._whole = LiveQuery(whole_of(query)) if query.over else None
 
     def resolve(self, store: Store, now_ms: int) -> None:
         """Find the series again if the store has new ones, and now and then."""
+        if self._whole is not None:
+            self._whole.resolve(store, now_ms)
         version = getattr(store, "series_version", None)
         due = abs(now_ms - self._resolved_ms) >= REFRESH_MS
         if due or version is None or version != self._version:
             self._version, self._resolved_ms = version, now_ms
-            found = find(store, self.query, now_ms - 600_000, None)[:MAX_SERIES]
+            found = find(store, self.query, now_ms - 600_000, None)[: most_series(self.query)]
             self._refs = np.array([s.ref for s in found], np.int64)
             self._labels = [s.labels for s in found]
 
@@ -343,17 +398,23 @@ class LiveQuery:
         labels = [self._labels[i] for i in there.tolist()]
         values = values[there]
         lines: list[tuple[dict[str, str], str]] = []
-        if query.agg == "none":
+        if not is_grouped(query):
             for one in labels:
                 names = one.as_dict()
                 lines.append((names, legend_of(query, names)))
         else:
             groups = grouped(query, labels)
             lines = [(names, legend_of(query, names)) for names, _ in groups]
-            values = np.array(
-                [aggregated(query, values[members][:, None])[0] for _, members in groups]
-            )
+            values = np.array([
+                aggregated(query, values[members][:, None], [labels[i] for i in members])[0]
+                for _, members in groups
+            ])  # fmt: skip
         values = values * query.scale
+        if self._whole is not None:
+            parts = dict(zip((tuple(sorted(n.items())) for n, _ in lines), values, strict=True))
+            lines, whole = self._whole.evaluate(latest, now_ms)
+            found = [parts.get(tuple(sorted(names.items())), 0.0) for names, _ in lines]
+            values = share(np.array(found, np.float64), whole)
         if query.top and len(lines) > query.top:
             order = np.argsort(-values, kind="stable")[: query.top]
             lines, values = [lines[i] for i in order.tolist()], values[order]

@@ -21,8 +21,9 @@ GATHER_S = 0.03
 """Time in which batches of several sources join one commit."""
 
 HOUSEKEEPING_S = 1.0
-GIVE_BACK_S = 60.0
-"""Time between two turns of giving free memory back to the system."""
+GIVE_BACK_S = 10.0
+"""Time between two turns of giving free memory back to the system, in a process of our own: in a
+process with a large heap of its own it takes long, and is the owner's business."""
 
 MIN_RETRY_S, MAX_RETRY_S = 0.5, 10.0
 """Time between attempts at a store that refuses."""
@@ -38,6 +39,7 @@ class Writer:
     def __init__(
         self, store: Store, aggregator: DataAggregator | None, latest: Latest, meter: Meter,
         clock: Clock, queue_batches: int, watch: Callable[[], None],
+        *, own_process: bool = False,
     ) -> None:  # fmt: skip
         self._store, self._aggregator, self._latest = store, aggregator, latest
         self._clock, self._limit, self._watch = clock, queue_batches, watch
@@ -48,7 +50,7 @@ class Writer:
         self._listeners: list[Callable[[int], None]] = []
         self._takers: list[Callable[[list[Batch]], None]] = []
         self._kept_at: float | None = None
-        self._gave_back_at = 0.0
+        self._own_process, self._gave_back_at = own_process, 0.0
         self._retry_s, self._retry_at = 0.0, 0.0
         self.problem: Problem | None = None
         self.housekeeping_problem: Problem | None = None
@@ -229,7 +231,7 @@ class Writer:
             )  # fmt: skip
         else:
             self.housekeeping_problem = None
-        if abs(started - self._gave_back_at) >= GIVE_BACK_S:
+        if self._own_process and abs(started - self._gave_back_at) >= GIVE_BACK_S:
             self._gave_back_at = started
             give_back()
         self._kept.set(self._clock.monotonic() - started)

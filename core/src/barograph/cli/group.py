@@ -23,6 +23,7 @@ BUILT_IN = {
     "status": ("status", "Ask the running server how it does."),
     "plugins": ("plugins", "List plugins; switch them on and off."),
     "query": ("querying", "Evaluate PromQL over the store."),
+    "token": ("tokens", "Tokens of programs that only write samples."),
     "backup": ("storing", "Copy the store while it runs."),
     "export": ("storing", "Write samples to a file."),
     "import": ("storing", "Read samples from a file."),

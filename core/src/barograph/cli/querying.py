@@ -18,6 +18,7 @@ from barograph.cli.storing import moment, opened_beside_plugins
 
 if TYPE_CHECKING:
     from barograph.answer import Answer, Matrix
+    from barograph.contracts import QueryEngine, Store
 
 FORMATS = ("table", "csv", "json", "plot")
 POINTS = 200
@@ -40,11 +41,13 @@ Row = tuple[int, dict[str, str], float]
 @click.option("--step", metavar="DURATION", help=f"Time between points; else at most {POINTS}.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True,
               help="plot draws a range in the terminal.")  # fmt: skip
+@click.option("--explain", is_flag=True, help="Instead of the values: the plan, what was read "
+              "(series, chunks, samples, rollup level) and where the time went.")  # fmt: skip
 @config_option
 @data_dir_option
 def query(
     expr: str, at: str | None, start: str | None, end: str | None, step: str | None, format_: str,
-    config_path: Path | None, data_dir: Path | None,
+    explain: bool, config_path: Path | None, data_dir: Path | None,
 ) -> None:  # fmt: skip
     """Evaluate the PromQL expression EXPR, at one time or (with --from) over a range."""
     from barograph.answer import QueryError, QueryInvalid
@@ -57,23 +60,65 @@ def query(
         )
     if start is not None and at is not None:
         raise Misused("--at is one time and --from begins a range: give one of them")
+    if explain and format_ not in ("table", "json"):
+        raise Misused("--explain is written as a table or with --format json")
     t_min, t_max = moment(start, "--from"), moment(end, "--to") or now
     if t_min is not None and t_min > t_max:
         raise Misused("--from is later than --to")
     with opened_beside_plugins(config_path, data_dir, read_only=True) as (store, plugins):
         try:
             engine = find_engine(plugins)
-            if t_min is None:
-                answer: Answer = engine.instant(store, expr, moment(at, "--at") or now)
-            else:
+            first, last, width = 0, moment(at, "--at") or now, 0
+            if t_min is not None:
                 width = _step(step, t_max - t_min)
                 # Steps on whole multiples: the same points whenever it is asked.
-                answer = engine.range(store, expr, t_min // width * width, t_max, width)
+                first, last = t_min // width * width, t_max
+            if explain:
+                _show_explanation(engine, store, expr, (first, last, width), format_)
+                return
+            answer: Answer
+            if width == 0:
+                answer = engine.instant(store, expr, last)
+            else:
+                answer = engine.range(store, expr, first, last, width)
         except QueryInvalid as error:
             raise Misused(str(error)) from None
         except QueryError as error:
             raise Cannot(str(error)) from None
     _show(answer, format_, expr)
+
+
+def _show_explanation(
+    engine: QueryEngine, store: Store, expr: str, steps: tuple[int, int, int], format_: str
+) -> None:
+    from barograph.explanation import ExplainingEngine
+
+    if not isinstance(engine, ExplainingEngine):
+        raise Cannot(f"the query engine {engine.name} does not explain")
+    found = engine.explain(store, expr, *steps)
+    if format_ == "json":
+        print_json(found.as_dict())
+        return
+    lines = [
+        ("  " * depth + node.text, "" if node.series < 0 else f"{node.series:,}",
+         f"{1000 * node.seconds:.2f}")
+        for depth, node in found.plan.lines()
+    ]  # fmt: skip
+    table(("plan", "series", "ms"), lines)
+    if found.reads:
+        say("")
+        reads = [
+            (one.selector, f"{_clock(one.start_ms)} .. {_clock(one.end_ms)}",
+             f"{one.found:,}", f"{one.series:,}", "" if one.chunks < 0 else f"{one.chunks:,}",
+             f"{one.samples:,}", f"{one.level_ms / 1000:g} s" if one.level_ms else "raw",
+             "yes" if one.shared_times else "no",
+             f"{1000 * one.select_seconds:.2f}", f"{1000 * one.read_seconds:.2f}")
+            for one in found.reads
+        ]  # fmt: skip
+        table(("read", "times", "found", "series", "chunks", "samples", "level", "same times",
+               "select ms", "read ms"), reads)  # fmt: skip
+    say("")
+    table(("stage", "ms"), [(k, f"{1000 * v:.2f}") for k, v in found.stages.items()])
 
 
 def _step(text: str | None, span_ms: int) -> int:

@@ -11,7 +11,7 @@ import click
 
 from barograph import __version__
 from barograph.cli.console import say
-from barograph.cli.failures import Cannot, mistake_lines
+from barograph.cli.failures import Cannot, Misused, mistake_lines
 from barograph.cli.lookup import config_option, data_dir_option, find_config, load
 from barograph.cli.signals import Signals
 from barograph.cli.telling import Problems, tell_start
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SERVERS = "barograph.servers"
 """Entry points whose objects are made as ``cls(monitor, config)``; the first by name serves."""
 
+ATTACH = "attach"
+"""The command of a plugin that runs a program measured."""
+
 
 @click.command("run")
 @config_option
@@ -33,11 +36,16 @@ SERVERS = "barograph.servers"
               help="Port to listen on; 0: any free one.  [default: 10132]")  # fmt: skip
 @click.option("--no-auth", is_flag=True, default=None,
               help="No token needed; on a loopback address only.")  # fmt: skip
+@click.argument("program", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
 def run(
-    config_path: Path | None, data_dir: Path | None, host: str | None, port: int | None,
-    no_auth: bool | None,
+    ctx: click.Context, config_path: Path | None, data_dir: Path | None, host: str | None,
+    port: int | None, no_auth: bool | None, program: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Monitor this host and serve the page until Ctrl-C or SIGTERM.
+
+    With a PROGRAM, such as `barograph run -- python app.py`: run it instead, so that the monitor
+    that runs already measures it (`barograph attach` is the same).
 
     SIGHUP reads the configuration again. Closing its terminal ends the server. A listening address
     other than loopback needs a token in the variable BAROGRAPH_TOKEN.
@@ -45,6 +53,9 @@ def run(
     from barograph.monitor import PerformanceMonitor
     from barograph.plugins import PluginManager
 
+    if program:
+        attach(ctx, program)
+        return
     overrides = {
         "monitor.data_dir": None if data_dir is None else str(data_dir.absolute()),
         "server.host": host, "server.port": port, "server.no_auth": no_auth or None,
@@ -55,7 +66,7 @@ def run(
     used = find_config(config_path)
     say(f"Barograph {__version__} (pid {os.getpid()})")
     say(f"configuration: {used.absolute() if used else 'no file; defaults'}")
-    monitor = PerformanceMonitor(config, plugins=plugins)
+    monitor = PerformanceMonitor(config, plugins=plugins, own_process=True)
     server = make_server(monitor, config)
     if server is not None:
         server.bind()
@@ -89,6 +100,19 @@ def run(
         signals.over()
         monitor.stop()
     say("stopped")
+
+
+def attach(ctx: click.Context, program: tuple[str, ...]) -> None:
+    """Hand a program over to the command that runs it measured. Raises Failed."""
+    given = [name for name in ctx.params if name != "program" and ctx.params[name] is not None]
+    if given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise Misused(f"{flags} is for the monitor; a program after -- goes to the one that runs")
+    group = ctx.parent.command if ctx.parent is not None else None
+    command = group.get_command(ctx, ATTACH) if isinstance(group, click.Group) else None
+    if command is None:
+        raise Cannot("no plugin can run a program; install it: pip install barograph-application")
+    command.main(["--", *program], prog_name=f"barograph {ATTACH}", standalone_mode=False)
 
 
 def server_point() -> importlib.metadata.EntryPoint | None:

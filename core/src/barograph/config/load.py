@@ -24,6 +24,7 @@ from barograph.config.structure import FromEnv, shown, structure
 PREFIX = "BAROGRAPH_"
 RESERVED = {
     "BAROGRAPH_CONFIG", "BAROGRAPH_TOKEN", "BAROGRAPH_CI", "BAROGRAPH_FULL", "BAROGRAPH_SKIP_WEB",
+    "BAROGRAPH_SOCKET", "BAROGRAPH_URL", "BAROGRAPH_INGEST_TOKEN", "BAROGRAPH_SERVICE",
 }  # fmt: skip
 """Variables with a meaning of their own."""
 

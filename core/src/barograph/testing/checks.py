@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from barograph.contracts import Aggregator, ColumnarSource, Store, WidgetSpec
+from barograph.contracts import Aggregator, ColumnarSource, Records, Store, WidgetSpec
 from barograph.model import Batch, Column, Labels, Matcher, Metric, MetricKind
 from barograph.query import parse_selector
 from barograph.selfmetrics import Meter
 from barograph.sources import Intake
+from barograph.testing.records import check_records
 
 NOW_MS = 1_700_000_000_000
 
@@ -101,7 +102,8 @@ def _same(mine: Any, whole: Any, what: str) -> None:
 
 
 def check_store(make: Callable[[Path], Store], folder: Path) -> None:
-    """Append, read, late samples, overwriting, selection, and all of it again after reopening."""
+    """Append, read, late samples, overwriting, selection, and all of it again after reopening;
+    records too, if it keeps them."""
     store = make(folder)
     store.open()
     series = [(Labels.of("check_total", {"i": str(i)}), Metric("check_total")) for i in range(3)]
@@ -120,6 +122,8 @@ def check_store(make: Callable[[Path], Store], folder: Path) -> None:
         assert [s.ref for s in found] == [refs[2]], "select: wrong series"
         assert not store.select([Matcher.equal("i", "9")]), "select: found what is not there"
         assert store.stats().samples >= 61, "stats: too few samples"
+        if isinstance(store, Records):
+            check_records(store)
         assert store.check() == [], "check: problems in a sound store"
         store.maintain(NOW_MS + 60_000)
         store.close()
@@ -145,8 +149,9 @@ def check_widget(widget: Any) -> None:
         "module defines it"
     )
     for query in spec.queries:
-        for text in query.match:
+        for text in (*query.match, *query.over):
             parse_selector(text)
+        assert query.quantile is None or 0 <= query.quantile <= 1, f"{spec.id}: quantile"
         assert query.fn in ("value", "rate", "increase"), f"{spec.id}: fn {query.fn!r}"
         assert query.agg in ("none", "sum", "mean", "min", "max"), f"{spec.id}: agg {query.agg!r}"
     json.dumps(dict(spec.options))
@@ -161,6 +166,7 @@ def check_route(route: Any) -> None:
     assert route.summary, f"{route.path}: no summary"
     assert route.methods, f"{route.path}: no methods"
     assert set(route.methods) <= {"GET", "POST", "PUT", "PATCH", "DELETE"}, f"{route.path}: methods"
+    assert not route.ingest or tuple(route.methods) == ("POST",), f"{route.path}: ingest is by POST"
 
 
 def check_command(command: Any) -> None:

@@ -42,6 +42,7 @@ def check_query_engine(engine: QueryEngine, store: Store) -> None:
     for expr in ("1 +", "engine_check{", "no_such_function(engine_check)"):
         for ask in (
             lambda expr=expr: engine.check(expr),
+            lambda expr=expr: engine.format(expr),
             lambda expr=expr: engine.instant(store, expr, end),
             lambda expr=expr: engine.range(store, expr, _START, end, _EVERY_MS),
         ):
@@ -50,6 +51,8 @@ def check_query_engine(engine: QueryEngine, store: Store) -> None:
             )
     for expr in _EXPRESSIONS:
         engine.check(expr)
+        laid_out = engine.format(expr)
+        assert engine.format(laid_out) == laid_out, f"{name}: {expr!r} is laid out in two ways"
         _check_range(engine, store, expr, _START + 125_000, end, 37_000)
     try:
         engine.instant(store, "sum(engine_check)", end, cancelled=lambda: True)
