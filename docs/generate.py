@@ -63,7 +63,8 @@ def metrics() -> str:
         "",
         "What a monitor with all built-in plugins stores, read off a running one. A machine shows",
         "only what it has: no temperatures without sensors, no pressure without a kernel that",
-        "counts it.",
+        "counts it. What comes only with use (an analysis, a scrape, a sender, a request to an",
+        "application) stands in the README of its plugin.",
     ]
     titles = (("system_", "The host"), ("container_", "The container"),
               ("process_", "Processes"), ("python_", "The Python runtime"),
@@ -89,14 +90,19 @@ def _metric_table(group: Iterable[Metric], labels: dict[str, set[str]]) -> list[
 
 def hooks() -> str:
     """The hooks of hookspecs.py, with its introduction."""
-    lines = ["# Hooks", "", inspect.getdoc(hookspecs) or ""]
+    lines = ["# Hooks", "", _markdown(inspect.getdoc(hookspecs))]
     for name, function in vars(hookspecs).items():
         if name.startswith("barograph_"):
-            text = inspect.getdoc(function) or ""
+            text = _markdown(inspect.getdoc(function))
             signature = str(inspect.signature(function)).replace("'", "")
             lines += ["", f"## `{name}`", "", "```python", f"def {name}{signature}: ...", "```",
                       "", text]  # fmt: skip
-    return "\n".join(lines).replace("``", "`") + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(docstring: str | None) -> str:
+    """What a docstring marks as code, marked as Markdown does."""
+    return (docstring or "").replace("``", "`")
 
 
 def commands() -> str:

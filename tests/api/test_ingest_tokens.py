@@ -24,6 +24,10 @@ from barograph_prometheus import wire
 
 WRITE, OTLP = "/api/v1/write", "/v1/metrics"
 JSON = {"content-type": "application/json"}
+HUGE = (
+    b'{"process": "pppppppp", "number": 1, "service": "x", "readings": '
+    b'[{"name": "huge", "form": "gauge", "value": 1' + b"0" * 400 + b"}]}"
+)
 WRITTEN = {"content-type": "application/x-protobuf", "content-encoding": "snappy"}
 
 
@@ -317,18 +321,29 @@ def test_a_server_that_is_away_is_told(token: str) -> None:
     [
         ("monitor:10132", "bgi_x", "is no address"),
         ("ftp://monitor", "bgi_x", "is no address"),
-        ("http://user:word@monitor", "bgi_x", "is no address"),
+        ("http://user:word@monitor", "bgi_x", "a name or a password in it"),
+        ("http://:word@monitor", "bgi_x", "a name or a password in it"),
+        ("http://monitor", "bgi_word\nx", "not one line"),
+        ("http://monitor", "bgi_wörd", "not one line"),
         ("https://monitor", "", "barograph token create NAME"),
     ],
 )
 def test_an_address_or_token_that_is_none_is_told(url: str, given: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=told) as raised:
         HttpLine(url, given)
+    assert "word" not in str(raised.value).replace("a password", "")  # it may come to be logged
+
+
+def test_a_token_read_from_a_file_may_end_in_a_line_break(site: Site, token: str) -> None:
+    registry = Registry()
+    Counter("filed_total", "Of a test", registry=registry).inc()
+    assert connected(site, f"{token}\n", registry).flush()
 
 
 def test_the_push_route_answers_junk_with_400(site: Site, token: str) -> None:
     with client(site, token) as writer:
-        for junk in (b"", b"[]", b"\xff", b'{"process": 5}'):
+        deep = b"[" * 30 + b"]" * 30
+        for junk in (b"", b"[]", b"\xff", b'{"process": 5}', deep, HUGE):
             answer = writer.post(PUSH_PATH, content=junk, headers=JSON)
             assert answer.status_code == 400
             assert json.loads(answer.content)["error"]

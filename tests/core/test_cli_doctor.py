@@ -66,6 +66,18 @@ def test_nothing_is_made_by_looking(run: CliRunner, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ingest_tokens_are_named_and_a_damaged_file_is_an_error(
+    run: CliRunner, tmp_path: Path
+) -> None:
+    run.invoke(main, ["token", "create", "web1"])
+    (good,) = findings(run.invoke(main, ["doctor", "--json"]), "ingest tokens")
+    assert (good["level"], good["detail"]) == ("ok", "1: web1")
+    (tmp_path / "data" / "ingest-tokens.json").write_text("[]")
+    (bad,) = findings(run.invoke(main, ["doctor", "--json"]), "ingest tokens")
+    assert (bad["level"], "is damaged" in bad["detail"]) == ("error", True)
+    assert "barograph token create" in bad["remedy"]
+
+
 def test_mistakes_in_the_configuration_are_errors_and_the_rest_is_tested(
     run: CliRunner, tmp_path: Path
 ) -> None:

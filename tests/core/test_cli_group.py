@@ -56,7 +56,7 @@ def test_version_is_the_packages(run: CliRunner) -> None:
 def test_an_unknown_command_is_a_mistake_in_the_call(run: CliRunner) -> None:
     result = run.invoke(main, ["rnu"])
     assert result.exit_code == 2
-    assert "No such command 'rnu'" in result.stderr
+    assert "No such command 'rnu'. Did you mean 'run'?" in result.stderr
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -131,6 +131,16 @@ def test_info_shows_options_with_their_values(run: CliRunner, tmp_path: Path) ->
     )
 
 
+def test_info_cuts_long_values_that_json_has_whole(run: CliRunner) -> None:
+    shown = run.invoke(main, ["plugins", "info", "anomaly"]).stdout
+    assert max(map(len, shown.splitlines())) < 250
+    assert "values that end in ... are cut; --json has them whole" in shown
+    options = json.loads(run.invoke(main, ["plugins", "info", "anomaly", "--json"]).stdout)
+    watch = next(o for o in options["options"] if o["key"] == "watch")
+    assert watch["default"].endswith('"http_server_active_requests"]')
+    assert "are cut" not in run.invoke(main, ["plugins", "info", "runtime"]).stdout
+
+
 def test_info_of_a_plugin_without_options_shows_its_switch(run: CliRunner) -> None:
     result = run.invoke(main, ["plugins", "info", "rollup"])
     assert result.exit_code == 0

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barograph import Batch, Labels, Metric, MetricKind, RangeQuery
+from barograph import range as ranges
 from barograph.aggregator import DataAggregator
 from barograph.live import Latest
 from barograph.model import STALE_NAN
@@ -79,6 +80,31 @@ def only(result: RangeResult) -> list[float]:
 
 def same(found: Sequence[float], wanted: Sequence[float]) -> bool:
     return np.array_equal(np.array(found), np.array(wanted), equal_nan=True)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_of_many_series_the_samples_of_a_few_are_in_memory_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, raw: bool
+) -> None:
+    for i in range(7):
+        world.write("m", np.full(300, i), {"i": str(i)})
+    whole = world.ask("m", 0, 299, 4, raw=raw)
+    assert (whole.level_ms == 0) == raw
+    sizes: list[int] = []
+    name = "read" if raw else "read_windows"
+    before = getattr(SqliteStore, name)
+
+    def watched(self: SqliteStore, refs: Sequence[int], *arguments: Any) -> Any:
+        sizes.append(len(refs))
+        return before(self, refs, *arguments)
+
+    monkeypatch.setattr(SqliteStore, name, watched)
+    monkeypatch.setattr(ranges, "AT_ONCE", 3)
+    again = world.ask("m", 0, 299, 4, raw=raw)
+    assert sizes == [3, 3, 1]
+    assert [one.labels for one in again.series] == [one.labels for one in whole.series]
+    for one, other in zip(again.series, whole.series, strict=True):
+        assert same(one.values.tolist(), other.values.tolist())
 
 
 # --- values ---------------------------------------------------------------------------------------

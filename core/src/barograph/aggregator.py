@@ -38,9 +38,9 @@ STEP_SECONDS = 0.02
 STEP_MS = 2 * 86400_000
 """Longest span of samples that is folded in one step."""
 
-KNOWN_MS = 2 * 3600_000
-"""The time between samples of a series that was not looked at for one to two of these is forgotten;
-longer than any series takes to be sealed again."""
+KNOWN_MS = 2400_000
+"""The time between samples of a series that was not looked at for one to two of these is forgotten
+(and found again by reading); longer than most series take to be sealed again."""
 
 MAX_ATTEMPTS = 3
 """How often windows are read again because they were stored, or raw samples dropped, meanwhile."""

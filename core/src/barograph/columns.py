@@ -20,7 +20,7 @@ READ_SERIES = 512
 """Series that are read at once from a store that only has ``read``."""
 
 Spend = Callable[[int], None]
-"""Told of samples as they are read; raises to end the reading."""
+"""Told of samples as they are read, or before; below 0: of so many too many. Raises to end it."""
 
 
 @attrs.frozen(eq=False)

@@ -38,6 +38,10 @@ class TokenError(Exception):
     """A token cannot be made, read or revoked; the message says why and what to do."""
 
 
+class BadName(TokenError):
+    """That is no name for a token."""
+
+
 @attrs.frozen
 class IngestToken:
     """A token's name, hash and limits.
@@ -83,7 +87,7 @@ def create_token(folder: Path, now_ms: int, name: str, **limits: int) -> str:
     ``limits``: as in ``IngestToken``. Raises TokenError, OSError.
     """
     if not _NAME.fullmatch(name):
-        raise TokenError(
+        raise BadName(
             f"{name!r} is no name for a token: letters, digits, '_', '.' and '-', at most 64, such "
             "as web1"
         )
@@ -127,11 +131,8 @@ def _token(entry: Any) -> IngestToken:
 
 
 def _write(folder: Path, tokens: list[IngestToken]) -> None:
-    path = folder / FILE
-    write_private(path, json.dumps({"tokens": [attrs.asdict(one) for one in tokens]}, indent=1))
-    owner = folder.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.chown(path, owner.st_uid, owner.st_gid)  # the server that reads it runs as this user
+    text = json.dumps({"tokens": [attrs.asdict(one) for one in tokens]}, indent=1)
+    write_private(folder / FILE, text, for_folders_user=True)  # its server reads it
 
 
 @contextlib.contextmanager

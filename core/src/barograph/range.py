@@ -31,6 +31,9 @@ MAX_SERIES = 2000
 MAX_BUCKETS = 20_000
 """Series of buckets that a query for a quantile may read."""
 
+AT_ONCE = 256
+"""Series whose samples are in memory at once."""
+
 MAX_STEPS = 11_000
 """Points of one line; a longer range needs fewer points."""
 
@@ -120,14 +123,16 @@ def evaluate_range(
     level = max(fits, default=0)
     refs = [series.ref for series in found]
     end = first + step * n - 1
-    lines: list[tuple[Any, Any, Any]]
-    if level:
-        wins = aggregator.windows(refs, level, first - level, end)
-        lines = [_from_windows(w, query, first, step, n) for w in wins]
-    else:
-        lead = -(-LEAD_MS // step)  # steps, computed like the others and then cut off
-        columns = store.read(refs, first - lead * step, end)
-        lines = [_from_column(c, query, first, step, n, lead) for c in columns]
+    lines: list[tuple[Any, Any, Any]] = []
+    lead = -(-LEAD_MS // step)  # steps, computed like the others and then cut off
+    for i in range(0, len(refs), AT_ONCE):
+        some = refs[i : i + AT_ONCE]
+        if level:
+            wins = aggregator.windows(some, level, first - level, end)
+            lines += [_from_windows(w, query, first, step, n) for w in wins]
+        else:
+            columns = store.read(some, first - lead * step, end)
+            lines += [_from_column(c, query, first, step, n, lead) for c in columns]
     return RangeResult(step, level, grid, _combine(query, found, lines), truncated)
 
 

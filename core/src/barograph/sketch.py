@@ -35,6 +35,11 @@ def keys_of(values: NDArray[np.float64]) -> NDArray[np.int32]:
     return keys.astype(np.int32)
 
 
+def is_key(key: int) -> bool:
+    """Whether ``keys_of`` can give it: there are fewer than 160,000 of them."""
+    return abs(key) <= 2 * _ZERO_AT or abs(key) == _INFINITY
+
+
 def value_of(keys: NDArray[np.int32]) -> NDArray[np.float64]:
     """The middle of each bucket."""
     size = np.abs(keys.astype(np.float64))

@@ -51,7 +51,7 @@ class Host:
 
 
 STRANGER = """
-import os, sys, time
+import os, subprocess, sys, time
 from barograph import Labels, hookimpl
 from barograph.findings import Evidence, Observation
 
@@ -66,6 +66,10 @@ class One:
         print("noise on stdout", flush=True)
         if self.name == "hangs":
             time.sleep(1000)
+        if self.name == "starts":
+            child = subprocess.Popen(["sleep", "1000"])
+            open(os.path.join(os.path.dirname(__file__), "child"), "w").write(f"{child.pid}.")
+            child.wait()
         if self.name == "dies":
             print("it was the disk", file=sys.stderr, flush=True)
             os._exit(3)

@@ -89,6 +89,26 @@ def test_quiet_data_are_said_to_be_quiet(folder: Path) -> None:
     )
 
 
+def test_a_selector_that_fits_no_series_is_named(folder: Path) -> None:
+    never = "system_cpu_utilization_ratio > 5"
+    result = ask(folder, "system_cpu_utilisation_ratio", "system_cpu_utilization_ratio", never)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "warning: system_cpu_utilisation_ratio: there is no such series in that time"
+    ]
+
+
+def test_samples_that_begin_within_the_time_are_said_to(tmp_path: Path) -> None:
+    t = times(2 * HOUR, 15_000)
+    fill(tmp_path, t, {CPU: noise(len(t), 1, 0.3, 0.01)})
+    result = ask(tmp_path)
+    assert (result.exit_code, result.output) == (
+        0,
+        "nothing that stands out between 2027-01-14T08:00:00Z and 2027-01-15T08:00:00Z; "
+        "the first sample is of 2027-01-15T06:00:00Z\n",
+    )
+
+
 def test_it_changes_nothing_and_runs_beside_a_writer(folder: Path) -> None:
     store = SqliteStore(folder)
     store.open()

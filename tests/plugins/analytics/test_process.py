@@ -53,9 +53,9 @@ def test_the_tables_of_a_configuration_make_the_same_configuration() -> None:
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def order(folder: Path, name: str) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def order(folder: Path, name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    install(tmp_path, monkeypatch, "hangs", "fine")
+    install(tmp_path, monkeypatch, "hangs", "fine", "starts")
     store = SqliteStore(tmp_path / "data")
     store.open()
     store.close()
@@ -81,6 +81,16 @@ def test_one_that_hangs_is_gone_when_its_parent_lets_go(folder: Path) -> None:
         assert next(worker.messages(60)) == {"begins": "hangs"}
         assert alive(worker.pid)
     assert not alive(worker.pid)
+
+
+def test_what_one_that_hangs_has_started_goes_with_it(folder: Path, tmp_path: Path) -> None:
+    told = tmp_path / "child"
+    with Worker(order(folder, "starts"), lambda: False) as worker:
+        assert next(worker.messages(60)) == {"begins": "starts"}
+        eventually(lambda: told.exists() and told.read_text().endswith("."), 30)
+        child = int(told.read_text()[:-1])
+        assert alive(child)
+    eventually(lambda: not alive(child), 10)
 
 
 def test_a_worker_ends_when_its_parent_is_killed(folder: Path, tmp_path: Path) -> None:

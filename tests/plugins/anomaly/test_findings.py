@@ -17,6 +17,7 @@ from barograph.answer import Matrix
 from barograph.contracts import Detector, TeachableDetector
 from barograph.detection import replay
 from barograph.findings import Finding
+from barograph.model import Metric, Series
 from barograph_anomaly import telling
 from barograph_anomaly.automatic.detector import AutoDetector
 from barograph_anomaly.routes import accept
@@ -315,3 +316,12 @@ def test_the_words_of_the_kernel_are_those_of_the_source() -> None:
     from barograph_anomaly.source import SCORE
 
     assert SCORE.name == telling.SCORE
+
+
+def test_a_unit_that_a_sender_made_up_is_cut_in_the_title() -> None:
+    metric = Metric("m" * 90, unit="<b>" * 700)
+    series = Series(1, Labels.of(metric.name), metric)
+    event = telling.Event(series, True, 0, 1, 1, 0.9, 1e6, "")
+    seen = telling.observation(event, "above", 1.0)
+    assert seen.title.endswith("… (score 0.90)")
+    assert seen.title.startswith("mmm")

@@ -15,6 +15,7 @@ from hosts import CONFIG, STEP
 
 from barograph import Labels, MetricKind, PerformanceMonitor
 from barograph.config import Config as KernelConfig
+from barograph.config import ConfigErrors, load_config
 from barograph.contracts import Request
 from barograph.testing import check_lifecycle, check_metric_source, check_route
 from barograph_anomaly import Config, barograph_routes, score
@@ -148,6 +149,15 @@ def test_an_unknown_detector_or_selector_is_told_at_the_start(host: Any) -> None
         Watching(attrs.evolve(CONFIG, detector="atuo")).start(host)
     with pytest.raises(ValueError, match="bad series selector"):
         Watching(attrs.evolve(CONFIG, watch=("load{",))).start(host)
+
+
+def test_a_selector_that_is_none_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "barograph.toml"
+    path.write_text('[plugins.anomaly]\nwatch = ["load", "load{"]\n')
+    with pytest.raises(ConfigErrors) as told:
+        load_config(path, plugin_configs={"anomaly": Config})
+    (mistake,) = told.value.mistakes
+    assert "bad series selector 'load{'" in mistake.message
 
 
 def test_the_source_keeps_its_contract_before_and_while_it_watches(host: Any) -> None:

@@ -312,6 +312,22 @@ def test_an_environments_own_sitecustomize_still_runs(
     until(lambda: newest(running, "own_total", service="job"), 5.0)
 
 
+def test_a_program_that_cannot_be_measured_runs_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.mine = 5")
+    broken = tmp_path / "barograph_application"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("")
+    (broken / "attaching.py").write_text("def attach():\n    raise RuntimeError('no home')\n")
+    given = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", "print(mine)"]
+    done = subprocess.run(
+        command, env=environment_for(command, "job", given), capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    told = "barograph: not measured: RuntimeError: no home\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", told)
+
+
 @pytest.mark.parametrize(
     ("words", "name"),
     [

@@ -115,6 +115,15 @@ def reading(**changes: Any) -> dict[str, Any]:
         (reading(form="histogram", bounds=[1], counts={"2": 1}), "beyond its 1 bounds"),
         (reading(form="sketch", counts={"x": 1}), "no bucket"),
         (reading(form="sketch", counts={"1": -1}), "no count"),
+        (reading(value=10**400), "no finite number"),
+        (reading(value=math.nan), "no finite number"),
+        (reading(form="histogram", bounds=[math.nan]), "finite numbers"),
+        (reading(form="histogram", bounds=[-math.inf, 1]), "finite numbers"),
+        (reading(form="histogram", bounds=[1, 10**400]), "finite numbers"),
+        (reading(form="histogram", bounds=[1], counts={"0": 10**400}), "no count"),
+        (reading(form="sketch", counts={"1": 2**63}), "no count"),
+        (reading(form="sketch", counts={"90000": 1}), "that no sketch has"),
+        (reading(form="gauge", counts={"1": 1}), "has no buckets"),
         (reading(across="mean"), "across"),
         (reading(help=5), "short texts"),
     ],
@@ -125,6 +134,24 @@ def test_a_bad_message_is_refused_whole(bad: Any, told: str) -> None:
         totals.accept(bad, 0.0)
     assert stored(totals) == {}
     assert totals.refused == 1
+
+
+def test_the_greatest_of_everything_can_still_be_read() -> None:
+    totals, most = Totals(), 1.7e308
+    near = [1.0000001, 1.0000002]
+    for process in ("p" * 32, "q" * 32):
+        readings = [
+            {"name": "g", "form": "gauge", "value": most},
+            {"name": "c_total", "form": "counter", "value": most},
+            {"name": "h", "form": "histogram", "value": most, "bounds": near, "counts": {"0": 7}},
+            {"name": "s", "form": "sketch", "value": 1, "counts": {"-75486": 2**40, "75486": 9}},
+        ]
+        totals.accept(message(process=process, readings=readings), 0.0)
+    found = stored(totals)
+    assert found['g{service="shop"}'] == found['c_total{service="shop"}'] == math.inf
+    assert found['h_bucket{le="1.0000001",service="shop"}'] == 14
+    assert found['s_count{service="shop"}'] == 2 * (2**40 + 9)
+    assert stored(totals).keys() == found.keys()
 
 
 def test_gauges_of_processes_become_one_and_end_with_them() -> None:

@@ -17,7 +17,9 @@ from barograph import PerformanceMonitor
 from barograph.contracts import StoreFull
 from barograph.model import STALE_NAN_BITS, Matcher
 from barograph_prometheus import Config, wire
+from barograph_prometheus.families import Families
 from barograph_prometheus.receiver import MAX_DECODED, Receiver
+from barograph_prometheus.wire import Metadata
 
 Both = tuple[Receiver, PerformanceMonitor]
 
@@ -212,6 +214,14 @@ def test_metadata_says_what_a_metric_is(
     assert (known["lag_total"].kind, known["plain_total"].kind) == ("gauge", "counter")
 
 
+def test_of_long_words_on_a_family_only_the_beginning_is_kept() -> None:
+    families = Families()
+    families.add(Metadata("m", "gauge", "h" * 10**6, "u" * 10**6))
+    families.add(Metadata("n" * 10**6, "gauge"))
+    assert [len(one.help) + len(one.unit) for one in families._known.values()] == [1024 + 64]
+    assert families.metric("m").help == "h" * 1024
+
+
 def test_exemplars_and_native_histograms_are_counted(
     receiver: Receiver, monitor: PerformanceMonitor, now: int
 ) -> None:
@@ -230,6 +240,9 @@ BAD = [
     (400, packed(b"\x0a\x05abc"), {}),
     (400, packed(b"\x0b"), {}),
     (413, wire._varint(MAX_DECODED + 1) + b"\0", {}),
+    (400, packed(b"\x0a\x00" * (wire.MAX_SERIES + 1)), {}),  # small when packed
+    (400, packed(b"\x1a\x00" * (wire.MAX_SERIES + 1)), {}),
+    (400, packed(wire._block(1, b"\x0a\x00" * (wire.MAX_PAIRS + 1))), {}),
 ]
 
 

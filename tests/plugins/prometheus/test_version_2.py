@@ -209,6 +209,20 @@ def test_what_is_said_of_a_series_is_what_is_known_of_its_metric(
     assert known["plain_total"] == ("counter", "", "")
 
 
+def test_a_long_help_that_many_series_share_is_read_in_part_only() -> None:
+    help = "é" * (decoding_v2.MAX_SAID // 2) + "more"
+    made = Request2().add({"__name__": "a"}, help="x" + help).add({"__name__": "b"}, help=help[:9])
+    _, decoded = decoding_v2.decode(made.body())
+    assert decoded.described is not None
+    assert decoded.described(0).help == "x" + "é" * (decoding_v2.MAX_SAID // 2 - 1)
+    assert decoded.described(1).help == help[:9]
+
+
+def test_more_series_than_one_message_may_have_are_refused() -> None:
+    with pytest.raises(BadMessage, match="200,001 series"):
+        decoding_v2.decode(b"\x22\x00" + b"\x2a\x00" * (wire.MAX_SERIES + 1))
+
+
 def test_a_part_that_is_refused_is_not_counted_as_written(
     receiver: Receiver, monitor: PerformanceMonitor, now: int
 ) -> None:

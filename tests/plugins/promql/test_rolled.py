@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from barograph.aggregator import DataAggregator
-from barograph.answer import Matrix, Vector
-from barograph.model import Batch, Column, Labels, Metric, MetricKind
-from barograph_promql import Config
+from barograph.answer import Matrix, QueryTooLarge, Vector
+from barograph.model import Batch, Column, Labels, Metric, MetricKind, Windows
+from barograph_promql import Config, selection
 from barograph_promql.engine import PromqlEngine
 from barograph_promql.rolled import Level, stand_in
 from barograph_rollup.rollup import RollupAggregator
@@ -164,6 +164,26 @@ def test_raw_samples_that_are_there_are_what_is_read(whole: SqliteStore, aged: S
             store, "sum_over_time(g[10m])", T0 + 8 * HOUR, T0 + 12 * HOUR, 10 * MINUTE
         )
         assert [one.level_ms for one in found.reads] == [0]
+
+
+def test_windows_beyond_the_limit_are_refused_before_all_are_read(
+    aged: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    before = SqliteStore.read_windows
+
+    def watched(
+        self: SqliteStore, refs: list[int], level_ms: int, t_min: int, t_max: int
+    ) -> list[list[Windows]]:
+        read.extend(refs)
+        return before(self, refs, level_ms, t_min, t_max)
+
+    monkeypatch.setattr(SqliteStore, "read_windows", watched)
+    monkeypatch.setattr(selection, "WINDOWS_AT_ONCE", 1)
+    with pytest.raises(QueryTooLarge, match="max_samples"):
+        # The raw samples of the first hours are gone: only windows are there to be counted.
+        PromqlEngine(Config(max_samples=4)).instant(aged, "count_over_time(g[3h])", T0 + 4 * HOUR)
+    assert len(read) == 1
 
 
 def test_an_explanation_says_which_level_was_read(aged: SqliteStore, hourly: SqliteStore) -> None:

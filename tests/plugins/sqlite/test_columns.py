@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from plugins.sqlite.filling import FOREVER, T0, fill, interned, opened
 
 from barograph.columns import Columns, ColumnStore, read_columns
 from barograph.model import Batch
-from barograph_sqlite import decoded
+from barograph_sqlite import columns, decoded
 from barograph_sqlite.decoded import Decoded
 from barograph_sqlite.store import SqliteStore
 
@@ -124,6 +125,39 @@ def test_a_read_ends_when_it_is_told_to(tmp_path: Path) -> None:
     assert len(told) == 1
     assert told[0] < 600 * 5
     assert len(agree(store, refs, T0, FOREVER)) == 600
+    store.close()
+
+
+def test_samples_are_told_before_their_chunks_are_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(tmp_path)
+    refs = interned(store, 7)
+    fill(store, refs, T0, 50)
+    store.seal()
+    unpacked: list[int] = []
+    before = columns.unpack_values
+
+    def unpack(body: bytes, n: int) -> NDArray[np.float64]:
+        unpacked.append(n)
+        return before(body, n)
+
+    monkeypatch.setattr(columns, "unpack_values", unpack)
+    monkeypatch.setattr(columns, "TOLD_AT_ONCE", 120)
+    told: list[int] = []
+
+    def spend(count: int) -> None:
+        told.append(count)
+        if sum(told) > 200:
+            raise OverflowError
+
+    with pytest.raises(OverflowError):
+        store.read_columns(refs, T0, FOREVER, spend)
+    assert 200 < sum(told) <= 300
+    assert unpacked == []
+    told.clear()
+    store.read_columns(refs[:4], T0, FOREVER, told.append)
+    assert sum(told) == 200
     store.close()
 
 

@@ -72,6 +72,7 @@ def doctor(
     tell(_server(config))
     if not any(finding.level == "ok" for finding in findings[before:]):  # else it has the port
         tell(_port(config, manager))
+    tell(_tokens(directory))
     tell(machine.clock())
     tell(machine.descriptors())
     tell(machine.kernel())
@@ -143,6 +144,21 @@ def _server(config: Config) -> Iterator[Finding]:
         yield error("server", f"runs {where}, but samples do not flow", "barograph status")
     for problem in answer["problems"] if answer else []:
         yield finding_of("server", problem)
+
+
+def _tokens(directory: Path) -> Iterator[Finding]:
+    """Ingest tokens, where there are any: a damaged file shuts all senders out."""
+    from barograph.ingest_tokens import TokenError, read_tokens
+
+    try:
+        known = [one.name for one in read_tokens(directory)]
+    except TokenError as failure:
+        told, _, remedy = str(failure).partition("; ")
+        yield error("ingest tokens", told, remedy or "run it as the user that runs the server")
+        return
+    if known:
+        shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+        yield ok("ingest tokens", f"{len(known)}: {shown}", "barograph token list")
 
 
 def _port(config: Config, manager: PluginManager) -> Iterator[Finding]:

@@ -80,6 +80,8 @@ def translated(error: BaseException) -> Failed | None:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return Cannot(f"{where}{error.strerror}")
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return Misused("the name of a file or folder holds a NUL character; leave it out")
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted")
     return None

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from barograph.plugins import PluginInfo, PluginManager
 
 
+CELL = 40
+"""Characters of an option's value in a table; lists of selectors are longer."""
+
+
 @click.group("plugins")
 def plugins() -> None:
     """Show the installed plugins; switch them on and off."""
@@ -68,9 +72,16 @@ def info(name: str, config_path: Path | None, as_json: bool) -> None:
         return
     say("")
     say(f"[plugins.{name}]")
-    rows = [[o["key"], str(o["value"]).lower() if o["key"] == "enabled" else o["value"],
-             o["default"], o["type"], o["help"]] for o in options]  # fmt: skip
+    rows = [[o["key"], str(o["value"]).lower() if o["key"] == "enabled" else _cut(o["value"]),
+             _cut(o["default"]), o["type"], o["help"]] for o in options]  # fmt: skip
     table(["option", "value", "default", "type", "meaning"], rows)
+    if any(len(o[part]) > CELL for o in options for part in ("default", "value")
+           if o["key"] != "enabled"):  # fmt: skip
+        say("values that end in ... are cut; --json has them whole")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CELL else f"{text[: CELL - 4]} ..."
 
 
 @plugins.command("enable")

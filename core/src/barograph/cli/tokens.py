@@ -11,7 +11,7 @@ import click
 
 from barograph import ingest_tokens
 from barograph.cli.console import print_json, say, table, time_text
-from barograph.cli.failures import Cannot, Failed, NotThere
+from barograph.cli.failures import Cannot, Failed, Misused, NotThere
 from barograph.cli.lookup import config_option, data_dir_option, load
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,6 +53,8 @@ def create(
             folder, time.time_ns() // 1_000_000, name, max_series=max_series,
             max_labels=max_labels, max_label_chars=max_label_chars,
         )  # fmt: skip
+    except ingest_tokens.BadName as error:
+        raise Misused(str(error)) from None
     except ingest_tokens.TokenError as error:
         raise Cannot(str(error)) from None
     click.echo(made)

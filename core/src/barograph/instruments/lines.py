@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -90,8 +91,14 @@ class HttpLine:
 
         self._client = client
         found = urlsplit(url)
-        if found.scheme not in ("http", "https") or not found.hostname or found.username:
+        if found.username is not None or found.password is not None:
+            raise ValueError("the address has a name or a password in it: give https://HOST, and "
+                             "an ingest token as BAROGRAPH_INGEST_TOKEN")  # fmt: skip
+        if found.scheme not in ("http", "https") or not found.hostname:
             raise ValueError(f"{url!r} is no address such as https://monitor.example.net")
+        token = token.strip()  # a file's last line ends in a line break
+        if not re.fullmatch(r"[!-~]*", token):  # never shown: what raises is logged
+            raise ValueError("the ingest token is not one line of plain letters without blanks")
         if not token:
             raise ValueError(
                 f"{url} wants an ingest token: make one on its machine with "

@@ -114,7 +114,7 @@ def barograph_routes() -> Sequence[Route]:
 
     return [
         Route("/analyze", analyse, methods=("POST",),
-              summary="Look now: ?last=24h, ?query= (several), ?kind= (several)"),
+              summary="Look now: ?last=24h, ?query= (several), ?analyser= (several)"),
         Route("/moved", moved,
               summary="What else moved from ?start= to ?end= (ms); ?match= a selector, ?limit="),
     ]  # fmt: skip

@@ -75,14 +75,17 @@ def analyze(
     start_ms, end_ms = _moved_span(incident) if incident else _span(last, start, end)
     with opened_beside_plugins(config_path, data_dir, read_only=True) as (store, plugins):
         engine = _engine(plugins, queries)
-        _there(store, start_ms, end_ms)
+        first_ms = _there(store, start_ms, end_ms)
         if incident:
             ranking = _ranked(store, engine, start_ms, end_ms, match, limit)
             _show_ranking(ranking, as_json, data_dir)
             return
         chosen = _chosen(plugins, queries, only)
         outcomes = _run(store, engine, chosen, start_ms, end_ms, limit)
-    _show(outcomes, start_ms, end_ms, as_json, data_dir)
+        nothing = _without_series(store, queries, start_ms, end_ms)
+    _show(outcomes, start_ms, end_ms, first_ms, as_json, data_dir)
+    for text in nothing:
+        warn(f"{text}: there is no such series in that time")
     failed = [one for one in outcomes if one.error]
     for one in failed:
         warn(f"the analyser {one.analyser} failed: {one.error}")
@@ -133,7 +136,8 @@ def _engine(plugins: PluginManager, queries: Sequence[str]) -> QueryEngine:
     return engine
 
 
-def _there(store: Store, start_ms: int, end_ms: int) -> None:
+def _there(store: Store, start_ms: int, end_ms: int) -> int:
+    """When the store's samples begin (ms)."""
     from barograph.cli.console import time_text
 
     stats = store.stats()
@@ -144,6 +148,7 @@ def _there(store: Store, start_ms: int, end_ms: int) -> None:
             f"no samples between {time_text(start_ms)} and {time_text(end_ms)}; there are some "
             f"from {time_text(stats.t_min)} to {time_text(stats.t_max)}: see --start and --end"
         )
+    return stats.t_min
 
 
 def _chosen(plugins: PluginManager, queries: Sequence[str], only: Sequence[str]) -> list[Analyser]:
@@ -193,6 +198,23 @@ def _run(
     return outcomes
 
 
+def _without_series(
+    store: Store, queries: Sequence[str], start_ms: int, end_ms: int
+) -> list[str]:  # fmt: skip
+    """Plain selectors that no series fits: a name misspelt, most often."""
+    from barograph.query import parse_selector
+
+    empty = []
+    for text in queries:
+        try:
+            matchers = parse_selector(text)
+        except ValueError:
+            continue  # an expression: that it has no value now and then is its sense
+        if not store.select(matchers, start_ms, end_ms, 1):
+            empty.append(text)
+    return empty
+
+
 def _ranked(
     store: Store, engine: QueryEngine, start_ms: int, end_ms: int, match: str | None, limit: int
 ) -> Ranking:
@@ -216,8 +238,9 @@ def _ranked(
 
 
 def _show(
-    outcomes: Sequence[Outcome], start_ms: int, end_ms: int, as_json: bool, data_dir: Path | None
-) -> None:
+    outcomes: Sequence[Outcome], start_ms: int, end_ms: int, first_ms: int, as_json: bool,
+    data_dir: Path | None,
+) -> None:  # fmt: skip
     from barograph_analytics.running import strongest, told
 
     if as_json:
@@ -226,7 +249,8 @@ def _show(
     every = [seen for one in outcomes for seen in one.observations]
     ordered = strongest(every, len(every))
     if not ordered:
-        say(f"nothing that stands out between {_clock(start_ms)} and {_clock(end_ms)}")
+        young = f"; the first sample is of {_clock(first_ms)}" if first_ms > start_ms else ""
+        say(f"nothing that stands out between {_clock(start_ms)} and {_clock(end_ms)}{young}")
     else:
         rows = [(str(n), o.severity, o.kind, f"{o.confidence:.0%}", _clock(o.start_ms), o.title)
                 for n, o in enumerate(ordered, 1)]  # fmt: skip

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -51,6 +52,7 @@ class Worker:
         self._stopped = stopped
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._words = ""
+        self._order = json.dumps(order, default=str).encode() + b"\n"
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", MODULE], stdin=subprocess.PIPE,
@@ -59,7 +61,6 @@ class Worker:
             )  # fmt: skip
         except OSError as error:
             raise WorkerFailed(f"no process can be started: {error}") from None
-        self._order = json.dumps(order, default=str).encode() + b"\n"
         self._sent = threading.Event()
         for work in (self._hear, self._listen, self._send):
             threading.Thread(target=work, name="barograph-analytics-io", daemon=True).start()
@@ -82,8 +83,10 @@ class Worker:
         process.wait()
 
     def kill(self) -> None:
-        """End it at once; may be called from any thread."""
-        self._process.kill()
+        """End it at once, with what it has started; may be called from any thread."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a group of its own
         self._lines.put(None)  # wakes `messages`
 
     @property

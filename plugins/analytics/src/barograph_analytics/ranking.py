@@ -97,6 +97,8 @@ class Ranking:
 def check_span(start_ms: int, end_ms: int) -> None:
     """Raises QueryInvalid if no ranking can be made of this time."""
     span_s = (end_ms - start_ms) / 1000
+    if span_s < 0:
+        raise QueryInvalid("the end must come after the start")
     if not LEAST_WINDOW_S <= span_s <= MOST_WINDOW_S:
         raise QueryInvalid(
             f"the window must last from {LEAST_WINDOW_S:g} s to "

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -147,6 +148,8 @@ def _watch(source: IO[bytes], stopped: threading.Event) -> None:
     source.read()  # until nobody is there
     stopped.set()
     threading.Event().wait(GRACE_S)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # what an analyser has started, too
     os._exit(1)
 
 

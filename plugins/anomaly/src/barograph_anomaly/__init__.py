@@ -30,6 +30,13 @@ HOST = (
 """What is watched without a word: few series a host, each of which a person would look at."""
 
 
+def _selectors(watch: tuple[str, ...]) -> None:
+    from barograph.query import parse_selector  # heavy: only for what is configured
+
+    for text in watch:
+        parse_selector(text)
+
+
 @options
 class Config:
     """Options of ``[plugins.anomaly]``."""
@@ -41,7 +48,8 @@ class Config:
                               "start on", minimum=86400)  # fmt: skip
     detector: str = option("auto", help="The detector that watches, from the next start on: "
                            "one of this plugin's, or of another")  # fmt: skip
-    watch: tuple[str, ...] = option(HOST, help="Selectors of the series that are watched")
+    watch: tuple[str, ...] = option(HOST, help="Selectors of the series that are watched",
+                                    check=_selectors)  # fmt: skip
     interval: Duration = option("10s", help="Time between two looks at them", minimum=1)
     max_series: int = option(200, help="Series that are watched at most", minimum=1,
                              maximum=100_000)  # fmt: skip

@@ -43,6 +43,9 @@ STRONG = 0.75
 MAX_NAME = 70
 """Characters of a series' name in a title."""
 
+MAX_VALUE = 30
+"""Characters of a value in a title: who sends a series names its unit, too."""
+
 MAX_FINGERPRINT = 1000
 MAX_QUERY = 10_000
 MAX_TEXT = 3500
@@ -118,7 +121,7 @@ def observation(event: Event, detector: str, interval_s: float) -> Observation:
     return Observation(
         kind=KIND,
         fingerprint=fingerprint(labels),
-        title=f"{_cut(str(labels), MAX_NAME)}: {value} (score {event.score:.2f})",
+        title=f"{_cut(str(labels), MAX_NAME)}: {_cut(value, MAX_VALUE)} (score {event.score:.2f})",
         text=_cut(event.text or _sentence(event, value, detector), MAX_TEXT) + ".",
         severity="warning" if event.score >= STRONG else "info",
         confidence=min(max(event.score, 0.0), 1.0),

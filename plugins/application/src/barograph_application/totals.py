@@ -8,14 +8,14 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import attrs
 import numpy as np
 
 from barograph.instruments.registry import Description, Pairs, Reading
 from barograph.model import Labels, Metric, MetricKind
-from barograph.sketch import quantile
+from barograph.sketch import is_key, quantile
 
 if TYPE_CHECKING:
     from barograph.senders import Sender
@@ -33,6 +33,8 @@ MAX_PROCESSES = 10_000
 MAX_LABELS = 32
 MAX_LABEL_CHARACTERS = 1024
 MAX_BUCKETS = 200
+MAX_COUNT = 2**40
+"""Of one bucket in one message; a sum of many stays within 64 bits."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -299,8 +301,8 @@ def _reading(given: Any, service: str, limits: Limits) -> tuple[Description, Pai
         raise BadMessage(f"{name!r} is no metric name")
     if form not in _FORMS:
         raise BadMessage(f"{name}: form must be one of {', '.join(_FORMS)}, not {form!r}")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadMessage(f"{name}: {value!r} is no finite number")
+    if not _is_finite(value):
+        raise BadMessage(f"{name}: {value!r:.80} is no finite number")
     if form == "counter" and value < 0:
         raise BadMessage(f"{name}: a counter only grows, not by {value!r}")
     labels = given.get("labels", {})
@@ -320,6 +322,10 @@ def _reading(given: Any, service: str, limits: Limits) -> tuple[Description, Pai
     counts = _counts(name, given.get("counts", {}))
     if form == "histogram" and any(not 0 <= k <= len(bounds) for k in counts):
         raise BadMessage(f"{name}: a bucket beyond its {len(bounds)} bounds")
+    if form == "sketch" and not all(map(is_key, counts)):
+        raise BadMessage(f"{name}: a bucket that no sketch has")
+    if form in ("counter", "gauge") and counts:
+        raise BadMessage(f"{name}: a {form} has no buckets")
     unit, text, across = given.get("unit", ""), given.get("help", ""), given.get("across", "sum")
     if not isinstance(unit, str) or not isinstance(text, str) or len(unit) + len(text) > 2000:
         raise BadMessage(f"{name}: unit and help must be short texts")
@@ -329,11 +335,20 @@ def _reading(given: Any, service: str, limits: Limits) -> tuple[Description, Pai
     return described, pairs, Reading(float(value), counts)
 
 
+def _is_finite(given: Any) -> TypeGuard[int | float]:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return False
+    try:
+        return math.isfinite(given)
+    except OverflowError:  # JSON knows whole numbers that no float holds
+        return False
+
+
 def _bounds(name: str, given: Any) -> tuple[float, ...]:
     if not isinstance(given, list) or not 1 <= len(given) <= MAX_BUCKETS:
         raise BadMessage(f"{name}: a histogram has 1 to {MAX_BUCKETS} bounds")
-    if not all(isinstance(b, int | float) and not isinstance(b, bool) for b in given):
-        raise BadMessage(f"{name}: bounds must be numbers")
+    if not all(map(_is_finite, given)):
+        raise BadMessage(f"{name}: bounds must be finite numbers")
     if any(a >= b for a, b in itertools.pairwise(given)):
         raise BadMessage(f"{name}: bounds must rise")
     return tuple(float(b) for b in given)
@@ -348,8 +363,8 @@ def _counts(name: str, given: Any) -> dict[int, int]:
             bucket = int(key)
         except ValueError:
             raise BadMessage(f"{name}: {key!r} is no bucket") from None
-        if not isinstance(n, int) or isinstance(n, bool) or n < 0 or abs(bucket) > 2**30:
-            raise BadMessage(f"{name}: {n!r} in bucket {key} is no count")
+        if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n <= MAX_COUNT:
+            raise BadMessage(f"{name}: {n!r:.80} in bucket {key:.80} is no count")
         out[bucket] = n
     return out
 
@@ -364,7 +379,9 @@ def _grow(
 
 
 def _bound_text(bound: float) -> str:
-    return "+Inf" if bound == math.inf else f"{bound:g}" if bound != int(bound) else f"{bound:.1f}"
+    if bound == math.inf:
+        return "+Inf"
+    return f"{bound:.1f}" if bound == int(bound) else repr(bound)  # no two bounds alike
 
 
 def _rows(series: Series) -> list[tuple[Labels, Metric]]:
@@ -423,5 +440,8 @@ def _together(series: Series) -> float:
     if across == "last":
         return values.get(series.newest, next(reversed(values.values())))
     if across == "sum":
-        return math.fsum(values.values())
+        try:
+            return math.fsum(values.values())
+        except OverflowError:  # more than a float can hold
+            return sum(values.values())
     return max(values.values()) if across == "max" else min(values.values())

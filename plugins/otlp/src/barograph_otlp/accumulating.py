@@ -8,6 +8,9 @@ import attrs
 
 from barograph.model import Labels
 
+MAX_PARTS = 2000
+"""Parts of one total: a sender whose bounds are others each time would else add to them forever."""
+
 
 @attrs.define
 class Total:
@@ -31,7 +34,8 @@ class Accumulator:
         """The total with ``parts`` added; None if the difference is not newer than the last one
         (sent twice, or out of order).
 
-        A part that comes new begins at zero; one that does not come stays.
+        A part that comes new begins at zero; one that does not come stays, but for a total that
+        would have more than ``MAX_PARTS``: it begins anew.
         """
         known = self._totals.get(labels)
         if known is None:
@@ -41,6 +45,8 @@ class Accumulator:
             return dict(known.parts)
         if t_ms <= known.t_ms:
             return None
+        if len(known.parts.keys() | parts.keys()) > MAX_PARTS:
+            known.parts = {}
         for name, value in parts.items():
             known.parts[name] = known.parts.get(name, 0.0) + value
         known.t_ms, known.touched_ms = t_ms, now_ms

@@ -43,6 +43,7 @@ def decode(body: bytes) -> Decoded:
     if code < 0:
         raise BadMessage(f"{_WHY[code]}, at byte {at}")
     n, m = int(told[0]), int(told[1])
+    wire.check_counts(n, int(told[5]))
     metadata: list[tuple[int, int]] = []
     if told[5]:
         metadata = [(a, b) for field, kind, a, b, _ in wire.fields(body, 0, size)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_LABELS_BYTES = 64 * 2**20
 """Bytes that the labels of a request may have when they are written out."""
 
+MAX_SAID = 4096
+"""Bytes of a help or unit that are read: any number of series may point to the same one."""
+
 _PLACE, _ODD = -6, -7
 _MORE_WHY = {
     **_WHY,
@@ -60,13 +63,19 @@ def decode(body: bytes) -> tuple[bytes, Decoded]:
     if code < 0:
         raise BadMessage(f"{_MORE_WHY[code]}, at byte {at}")
     n, m, size = int(told[0]), int(told[1]), int(code)
+    wire.check_counts(n)
 
     def metadata(i: int) -> Metadata:
         kind, help_, unit = about[i].tolist()
         name = wire.TYPES[kind] if kind < len(wire.TYPES) else wire.TYPES[0]
-        said = [body[froms[place] : tos[place]] if place else b"" for place in (help_, unit)]
+        return Metadata("", name, said(help_), said(unit))
+
+    def said(place: int) -> str:
+        start, end = (int(froms[place]), int(tos[place])) if place else (0, 0)
         try:
-            return Metadata("", name, said[0].decode(), said[1].decode())
+            if end - start > MAX_SAID:  # maybe cut within a letter
+                return body[start : start + MAX_SAID].decode("utf-8", "ignore")
+            return body[start:end].decode()
         except UnicodeDecodeError:
             raise BadMessage("metadata that is no UTF-8 text") from None
 

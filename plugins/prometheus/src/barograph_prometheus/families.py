@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
+
 from barograph.model import Metric
 from barograph_prometheus.labelling import metric_of
 from barograph_prometheus.wire import Metadata
 
 MAX_FAMILIES = 20_000
+MAX_NAME = 1024
 MAX_HELP = 1024
+MAX_UNIT = 64
+"""Characters that are remembered; a family of a longer name is not."""
 
 _ENDS = ("_bucket", "_count", "_sum", "_total", "_created", "_info")
 
@@ -20,8 +25,11 @@ class Families:
 
     def add(self, one: Metadata) -> None:
         """The newest word counts; beyond ``MAX_FAMILIES`` new families are not remembered."""
-        if one.name in self._known or len(self._known) < MAX_FAMILIES:
-            self._known[one.name] = one
+        if len(one.name) <= MAX_NAME and (
+            one.name in self._known or len(self._known) < MAX_FAMILIES
+        ):
+            short = attrs.evolve(one, help=one.help[:MAX_HELP], unit=one.unit[:MAX_UNIT])
+            self._known[one.name] = short
 
     def metric(self, name: str) -> Metric:
         """The metric of a series."""
@@ -34,7 +42,7 @@ class Families:
 
 def described(name: str, one: Metadata) -> Metric:
     """The metric of a series of which its sender says this."""
-    return metric_of(name, one.type, one.help[:MAX_HELP], one.unit[:64])
+    return metric_of(name, one.type, one.help[:MAX_HELP], one.unit[:MAX_UNIT])
 
 
 def families_of(name: str) -> tuple[str, ...]:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_FIELD = 2**29 - 1
+MAX_SERIES = 200_000
+"""Series, and words on families, of one message: a packed one of nothings would have millions."""
+
+MAX_PAIRS = 1000
+"""Labels of a series, the empty ones too, that are looked at."""
 
 TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info",
          "stateset")  # fmt: skip
@@ -66,6 +71,13 @@ class Metadata:
     unit: str = ""
 
 
+def check_counts(series: int, families: int = 0) -> None:
+    """Raises BadMessage for more than one message may have."""
+    for what, count in (("series", series), ("metric families", families)):
+        if count > MAX_SERIES:
+            raise BadMessage(f"it has {count:,} {what}; send at most {MAX_SERIES:,} at once")
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 
@@ -92,6 +104,8 @@ def labels_at(body: bytes, start: int, end: int) -> list[tuple[str, str]]:
     for field, kind, a, b, _ in fields(body, start, end):
         if field != 1 or kind != BYTES:
             continue
+        if len(out) == MAX_PAIRS:
+            raise BadMessage(f"a series with more than {MAX_PAIRS} labels")
         texts = {1: b"", 2: b""}
         for inner, inner_kind, c, d, _ in fields(body, a, b):
             if inner in texts and inner_kind == BYTES:

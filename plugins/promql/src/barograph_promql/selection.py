@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BLOCK_CELLS = 16_384
 """Cells (a series at a step) that are worked on at once."""
 
+WINDOWS_AT_ONCE = 16
+"""Series whose windows are read before they are counted: those of a year are many."""
+
 _FAR = 2**61
 
 
@@ -163,11 +166,13 @@ class Reader:
     def _windows(self, refs: Ints, level_ms: int, low: int, until: int) -> list[Level]:
         """Of each series the windows from ``low`` on that end by ``until`` (or have it inside)."""
         out = []
-        for parts in self._store.read_windows(refs.tolist(), level_ms, low, until):
-            self._budget.spend(sum(len(part) for part in parts))
-            level = Level.of(parts, level_ms)
-            first, last = np.searchsorted(level.windows.start_ms, [low, until])
-            out.append(level.cut(int(first), int(last)))
+        for i in range(0, len(refs), WINDOWS_AT_ONCE):
+            some = refs[i : i + WINDOWS_AT_ONCE].tolist()
+            for parts in self._store.read_windows(some, level_ms, low, until):
+                self._budget.spend(sum(len(part) for part in parts))
+                level = Level.of(parts, level_ms)
+                first, last = np.searchsorted(level.windows.start_ms, [low, until])
+                out.append(level.cut(int(first), int(last)))
         return out
 
     def _note(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
+from collections.abc import Iterable
 
 import attrs
 import numpy as np
@@ -20,6 +21,9 @@ from barograph_sqlite.reading import read_chunks
 
 AT_ONCE = 256
 """Series whose chunks are in memory at once; what they hold is told before the next ones."""
+
+TOLD_AT_ONCE = 100_000
+"""Samples of chunks that are told together, before any of them is decoded."""
 
 Row = tuple[int, int, int, int, int, bytes]
 """ref, id, t_min, t_max, n, body."""
@@ -51,13 +55,14 @@ def read_columns(
     gather = _Gather(t_min, t_max, damage, decoded)
     for first in range(0, len(refs), AT_ONCE):
         some = refs[first : first + AT_ONCE]
-        sealed = _chunks(connection, some, t_min, t_max, late, gather)
+        foretold = _Foretold(spend)
+        sealed = _chunks(connection, some, t_min, t_max, late, gather, foretold)
         loose = parts_of(head, some, t_min, t_max)
         count = 0
         for ref in some.tolist():
             parts = sealed.get(ref, [])
             count += gather.add(parts + loose[ref] if ref in loose else parts)
-        spend(count)
+        spend(count - foretold.samples)
     return gather.columns()
 
 
@@ -121,13 +126,15 @@ def _any_chunk(
 
 def _chunks(
     connection: sqlite3.Connection, refs: NDArray[np.int64], t_min: int, t_max: int, late: bool,
-    gather: _Gather,
+    gather: _Gather, foretold: _Foretold,
 ) -> dict[int, list[Part]]:  # fmt: skip
     """For each ref its parts in sealed chunks, the later written ones last."""
     asked = json.dumps(refs.tolist()), t_min, t_max
     try:
-        rows: list[Row] = connection.execute(_REGULAR, asked).fetchall()
-        behind: list[Row] = connection.execute(_LATE, asked).fetchall() if late else []
+        rows = foretold.rows(connection.execute(_REGULAR, asked), t_min, t_max)
+        behind: list[Row] = []
+        if late:
+            behind = foretold.rows(connection.execute(_LATE, asked), t_min, t_max)
     except sqlite3.DatabaseError:
         # A damaged page: series by series, around it.
         damage = gather.damage
@@ -142,6 +149,36 @@ def _chunks(
         if part is not None and len(part[0]):
             out.setdefault(row[0], []).append(part)
     return out
+
+
+@attrs.define(eq=False)
+class _Foretold:
+    """Tells of samples while their chunks are still packed: a few bytes may hold very many.
+
+    ``samples``: those told. Chunks that lie in the range in part only are not among them.
+    """
+
+    _spend: Spend
+    samples: int = 0
+    _untold: int = 0
+
+    def rows(self, found: Iterable[Row], t_min: int, t_max: int) -> list[Row]:
+        """The rows. Raises what ``spend`` raises."""
+        out: list[Row] = []
+        for row in found:
+            out.append(row)
+            if row[2] >= t_min and row[3] <= t_max:
+                self._untold += row[4]
+                if self._untold >= TOLD_AT_ONCE:
+                    self._tell()
+        self._tell()
+        return out
+
+    def _tell(self) -> None:
+        count, self._untold = self._untold, 0
+        self.samples += count
+        if count:
+            self._spend(count)
 
 
 @attrs.define(eq=False)

@@ -44,7 +44,7 @@ from barograph_sqlite.schema import (
     version_of,
 )
 from barograph_sqlite.sealing import HEAD_BYTES, Sealer
-from barograph_sqlite.selection import MAX_REMEMBERED, Remembered, in_range
+from barograph_sqlite.selection import Remembered, in_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -321,15 +321,14 @@ class SqliteStore:
             head = self._head
             if known is None:
                 refs = self._index.candidates(connection, matchers)
-                few = timeless or len(refs) <= MAX_REMEMBERED // 4
-                if not few:  # the times first: to read all their labels takes longer
-                    refs = in_range(connection, head, refs, t_min, t_max)
-                known = self._index.fitting(connection, matchers, refs)
-                if not few:
-                    return known[:limit]
-                if not self._read_only:
+                # The times first: those that have ended may be many, and stay out of memory.
+                kept_refs = refs
+                if not timeless:
+                    kept_refs = in_range(connection, head, refs, t_min, t_max)
+                known = self._index.fitting(connection, matchers, kept_refs)
+                if len(kept_refs) == len(refs) and not self._read_only:
                     self._remembered.put(key, version, known)
-            if not timeless:
+            elif not timeless:
                 kept = set(in_range(connection, head, [s.ref for s in known], t_min, t_max))
                 if len(kept) < len(known):
                     known = [series for series in known if series.ref in kept]

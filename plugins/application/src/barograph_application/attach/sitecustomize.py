@@ -11,7 +11,11 @@ try:
 except ImportError:
     pass  # another interpreter, where Barograph is not installed: it runs as it would without
 else:
-    attach()
+    try:
+        attach()
+    except Exception as error:  # noqa: BLE001 — the program runs, measured or not
+        told = f"barograph: not measured: {type(error).__name__}: {error}"
+        print(told, file=sys.stderr, flush=True)
 
 # The environment may have a module of this name too, in whose place this one stands.
 del sys.modules[__name__]
