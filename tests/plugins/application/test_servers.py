@@ -350,4 +350,5 @@ def test_what_is_given_stays_in_the_environment() -> None:
     made = environment_for(["python", "app.py"], "", given)
     assert made == {"PYTHONPATH": f"{FOLDER}:/a", "X": "1", SERVICE: "app"}
     assert environment_for(["x"], "", {SERVICE: "mine"})[SERVICE] == "mine"
+    assert "BAROGRAPH_TOKEN" not in environment_for(["x"], "", {"BAROGRAPH_TOKEN": "opens all"})
     assert environment_for(["x"], "own", {SERVICE: "mine"})[SERVICE] == "own"

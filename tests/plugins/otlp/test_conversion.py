@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from barograph.model import is_stale
+from barograph_otlp import accumulating
 from barograph_otlp.conversion import Converted, Converter, Limits
 from barograph_otlp.exponential import classic
 from barograph_otlp.names import label_name, metric_name
@@ -228,6 +229,19 @@ def test_histograms_of_differences_are_added_up() -> None:
     found = table(one.convert(request(histogram([1.0], [4, 0], DELTA, T + 1)), LIMITS))
     assert found == {'wait_seconds_bucket{le="1.0"}': 5, 'wait_seconds_bucket{le="+Inf"}': 7,
                      "wait_seconds_count": 7, "wait_seconds_sum": 5.0}  # fmt: skip
+
+
+def test_bounds_that_are_others_each_time_do_not_add_up_forever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accumulating, "MAX_PARTS", 10)
+    one = converter()
+    sizes = [
+        len(one.convert(request(histogram([i + 0.5], [1, 1], DELTA, T + i)), LIMITS).rows)
+        for i in range(40)
+    ]
+    assert max(sizes) == 10
+    assert sizes[-1] < 10
 
 
 @pytest.mark.parametrize(("bounds", "counts"), [

@@ -18,6 +18,9 @@ from barograph_application.attaching import SERVICE
 FOLDER = Path(__file__).parent / "attach"
 """First on the program's PYTHONPATH: Python imports the module ``sitecustomize`` from it."""
 
+SERVER_TOKEN = "BAROGRAPH_TOKEN"
+"""Opens everything in the server; a program that is measured has no use for it."""
+
 APPLICATION_FLAGS = ("--app", "-A")
 """Before the application's module, for Flask and Celery."""
 
@@ -53,11 +56,12 @@ def attach(service: str, program: tuple[str, ...]) -> None:
 def environment_for(
     program: Sequence[str], service: str, given: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables that make a Python program attach itself."""
+    """The variables that make a Python program attach itself; without the server's token."""
     before = given.get("PYTHONPATH", "")
     name = service or given.get(SERVICE, "") or service_of(program)
     paths = f"{FOLDER}{os.pathsep}{before}" if before else str(FOLDER)
-    return {**given, "PYTHONPATH": paths, SERVICE: name}
+    kept = {key: value for key, value in given.items() if key != SERVER_TOKEN}
+    return {**kept, "PYTHONPATH": paths, SERVICE: name}
 
 
 def service_of(program: Sequence[str]) -> str:

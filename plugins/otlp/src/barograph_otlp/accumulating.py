@@ -8,7 +8,7 @@ import attrs
 
 from barograph.model import Labels
 
-MAX_PARTS = 2000
+MAX_PARTS = 5000
 """Parts of one total: a sender whose bounds are others each time would else add to them forever."""
 
 
