@@ -345,6 +345,7 @@ def test_a_closed_terminal_ends_the_server_clean(tmp_path: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - the child becomes the server
         os.chdir(tmp_path)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
         arguments = ["run", "--port", "0", "--data-dir", str(data)]
         os.execve(sys.executable, [sys.executable, "-m", "barograph", *arguments],
                   environment(tmp_path))  # fmt: skip
