@@ -231,6 +231,7 @@ def test_free_memory_is_given_back_now_and_then_in_a_process_of_our_own(
 ) -> None:
     turns: list[None] = []
     monkeypatch.setattr("barograph.writer.give_back", lambda: turns.append(None))
+    monkeypatch.setattr("barograph.writer.GIVE_BACK_S", 10.0)
     store: Any = FaultyStore()
     clock = FakeClock()
     writer = Writer(store, None, Latest(), Meter(), clock, 9, lambda: None, own_process=own)

@@ -148,7 +148,7 @@ def verify(folder: Path, k: int) -> int:
     there = {key for key, v in last.items() if found.get(key) == v}
     assert there in (set(), set(last)), f"batch {k} is there in part: {sorted(there)}"
     k += bool(there)
-    cutoff = T0 + k * 1000 - RAW_S * 1000 - 2000
+    cutoff = T0 + k * 1000 - RAW_S * 1000  # the writer's newest "now", less what is kept
     wanted = {(i, t): v for n in range(k) for i, t, v in contents(n)}
     for key, value in wanted.items():
         if key[1] >= cutoff:
