@@ -201,6 +201,18 @@ def test_a_hundred_thousand_series_are_watched() -> None:
         assert np.array_equal(rows[777 // 2], alone.state[name][0])
 
 
+def test_of_a_hundred_thousand_series_the_one_that_leaps_is_told() -> None:
+    n, t = 100_000, times(61)
+    watch = Watch(AutoDetector(), n)
+    base = np.random.default_rng(0).normal(100, 3, n)
+    for i in range(60):
+        found = watch.update(int(t[i]), base + i % 7)
+    assert not found.any()
+    base[777] += 1e6
+    found = watch.update(int(t[60]), base)
+    assert found.argmax() == 777
+
+
 EVENTS = {
     "value": (lambda v: np.where(np.arange(len(v)) == 1500, 1.5, v), r"1\.5 s, .* above its usual"),
     "flat": (lambda v: np.where(np.arange(len(v)) >= 1500, v[1500], v), r"exactly .* ms for \d+ s"),

@@ -130,6 +130,22 @@ def _word(data: NDArray[np.uint8], at: int) -> np.uint64:
     )
 
 
+@piece
+def _sample(data: NDArray[np.uint8], at: int, end: int) -> tuple[np.uint64, np.uint64, int]:
+    """Value (its bits) and time of a Sample (1 double, 2 int64), and 0 or an error's code."""
+    word, t = np.uint64(0), np.uint64(0)
+    while at < end:
+        field, kind, start, after, number = _field(data, at, end)
+        if after < 0:
+            return word, t, after
+        if field == 1 and kind == 1:
+            word = _word(data, start)
+        elif field == 2 and kind == 0:
+            t = number
+        at = after
+    return word, t, 0
+
+
 @kernel
 def _decode(
     data: NDArray[np.uint8],
@@ -170,16 +186,9 @@ def _decode(
             elif inner_kind == 2 and inner == 2:
                 if m == len(t_ms):
                     return _ROOM, at
-                word, t = np.uint64(0), np.uint64(0)
-                while a < b:
-                    part, part_kind, c, after, number = _field(data, a, b)
-                    if after < 0:
-                        return after, inner_at
-                    if part == 1 and part_kind == 1:
-                        word = _word(data, c)
-                    elif part == 2 and part_kind == 0:
-                        t = number
-                    a = after
+                word, t, wrong = _sample(data, a, b)
+                if wrong < 0:
+                    return wrong, inner_at
                 series[m], t_ms[m], bits[m] = n, np.int64(t), word
                 m += 1
             elif inner == 3:

@@ -16,7 +16,7 @@ import numpy as np
 
 from barograph.rolling.kernels.compile import kernel, piece
 from barograph_prometheus import wire
-from barograph_prometheus.decoding import _ROOM, _WHY, _field, _varint, _word
+from barograph_prometheus.decoding import _ROOM, _WHY, _field, _sample, _varint
 from barograph_prometheus.wire import BadMessage, Decoded, Metadata
 
 if TYPE_CHECKING:
@@ -152,16 +152,9 @@ def _decode(
                 places[count] = np.int64(number)
                 count += 1
             elif inner == 2 and inner_kind == 2:
-                word, t = np.uint64(0), np.uint64(0)
-                while a < b:
-                    part, part_kind, c, after, number = _field(data, a, b)
-                    if after < 0:
-                        return after, inner_at
-                    if part == 1 and part_kind == 1:
-                        word = _word(data, c)
-                    elif part == 2 and part_kind == 0:
-                        t = number
-                    a = after
+                word, t, wrong = _sample(data, a, b)
+                if wrong < 0:
+                    return wrong, inner_at
                 series[m], t_ms[m], bits[m] = n, np.int64(t), word
                 m += 1
             elif inner == 3:
@@ -170,7 +163,7 @@ def _decode(
                 told[2] += 1
             elif inner == 5 and inner_kind == 2:
                 while a < b:
-                    part, part_kind, c, after, number = _field(data, a, b)
+                    part, part_kind, _, after, number = _field(data, a, b)
                     if after < 0:
                         return after, inner_at
                     if part_kind == 0 and part == 1:
